@@ -1,0 +1,10 @@
+"""The one exception type whose message is written for the person at the keyboard."""
+
+
+class OnnxbinError(Exception):
+    """Something about the user's input or machine is wrong, and they can mend it.
+
+    The message is one line that names the file, node or option, says what was found and what was expected,
+    and, where there is one, the way out. The command line prints it and exits with status 2; anything
+    else that escapes is a defect of onnxbin.
+    """
