@@ -1,0 +1,58 @@
+"""Where the compiled operators are, and sessions that use them."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.resources
+import os
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from onnxbin.errors import OnnxbinError
+
+_NAMES = ("libonnxbin_ops.so", "libonnxbin_ops.dylib", "onnxbin_ops.dll")
+
+
+def get_library_path() -> str:
+    """The path of the operator library, for `SessionOptions.register_custom_ops_library`.
+
+    Raises OnnxbinError where the package was installed without it.
+    """
+    # importlib.resources, not __file__: in an editable install the library lives in another folder.
+    # That folder of build products has no __init__.py, so it is looked for from its parent.
+    root = importlib.resources.files("onnxbin")
+    for name in _NAMES:
+        library = root / "lib" / name
+        if library.is_file():
+            return str(library)
+    raise OnnxbinError(
+        "the operator library is not built: install onnxbin with pip on a machine with a C++17 compiler "
+        "(models still run without it, more slowly, in a plain onnxruntime.InferenceSession)"
+    )
+
+
+def instruction_sets() -> list[str]:
+    """The kernel families that this processor can run, the one in use first."""
+    library = ctypes.CDLL(get_library_path())
+    library.OnnxbinInstructionSets.restype = ctypes.c_char_p
+    text: bytes = library.OnnxbinInstructionSets()
+    return text.decode().split(",")
+
+
+def session(
+    model: str | os.PathLike[str] | bytes,
+    options: onnxruntime.SessionOptions | None = None,
+    **arguments: Any,
+) -> onnxruntime.InferenceSession:
+    """An `onnxruntime.InferenceSession` on the CPU with the operator library registered.
+
+    model: a path, or a serialized model. options: if given, the library is registered on it.
+    arguments: passed on to InferenceSession; `providers` is the CPU's unless given.
+    """
+    options = options or onnxruntime.SessionOptions()
+    options.register_custom_ops_library(get_library_path())
+    arguments.setdefault("providers", ["CPUExecutionProvider"])
+    source = model if isinstance(model, bytes) else str(Path(model))
+    return onnxruntime.InferenceSession(source, options, **arguments)
