@@ -1,10 +1,15 @@
-"""What every test may use: the folder of real detectors and photographs, where there is one."""
+"""What every test may use: the folder of real detectors and photographs, if any; a stock runtime."""
 
+import sys
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests import the builders of graphs.py
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,3 +25,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """The folder with real detectors (`models/`) and photographs (`data/`)."""
     return SHARED
+
+
+@pytest.fixture
+def run():
+    """Run a model in a stock ONNX Runtime, without the operator library, on one input array."""
+
+    def run_(proto, x: np.ndarray) -> list[np.ndarray]:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        content = proto.SerializeToString()
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return session.run(None, {session.get_inputs()[0].name: x})
+
+    return run_

@@ -27,7 +27,7 @@ def one_node_model(op_type, weight, bias, quantizer, x_shape, *, opset=LOWEST_OP
         [node],
         "one",
         [helper.make_tensor_value_info("X", TensorProto.FLOAT, x_shape)],
-        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, list("nmhw"))],
         [onnx.numpy_helper.from_array(value, name) for name, value in inputs.items()],
     )
     return helper.make_model(

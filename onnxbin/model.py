@@ -1,0 +1,199 @@
+"""An ONNX file in and out: reading with clear errors, metadata, checked and atomic writing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import google.protobuf.message
+import onnx
+import onnx.checker
+from onnx import ModelProto
+
+from onnxbin.errors import OnnxbinError
+
+PROTOBUF_LIMIT = 2**31 - 1
+"""Bytes that one protobuf file can hold; larger models keep their tensors in a file beside it."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as it was read.
+
+    proto: all tensors loaded, also those that were stored outside the file.
+    path: where it came from. file_bytes: the size of the file and of its external data.
+    """
+
+    proto: ModelProto
+    path: Path
+    file_bytes: int
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read and check an ONNX file; OnnxbinError says what is wrong with it."""
+    path = Path(path)
+    if path.is_dir():
+        raise OnnxbinError(f"{path}: is a folder, expected an ONNX file")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise OnnxbinError(f"{path}: cannot be read: {error.strerror or error}") from None
+    proto = _parse(path, content)
+    external = external_data_files(proto, path.parent)
+    try:
+        onnx.load_external_data_for_model(proto, str(path.parent))
+        onnx.checker.check_model(proto)
+    except (onnx.checker.ValidationError, OSError, ValueError) as error:
+        raise OnnxbinError(f"{path}: not a valid ONNX model: {_first_line(error)}") from None
+    return Model(proto, path, len(content) + sum(file.stat().st_size for file in external))
+
+
+def _parse(path: Path, content: bytes) -> ModelProto:
+    if not content:
+        raise OnnxbinError(f"{path}: is empty, expected an ONNX file")
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except google.protobuf.message.DecodeError:
+        raise OnnxbinError(
+            f"{path}: not an ONNX file, or cut short ({_what_it_looks_like(content)})"
+        ) from None
+    # Protobuf reads almost any short byte string as some message: ask for what every model has.
+    if not proto.ir_version or not proto.opset_import or not proto.graph.node:
+        raise OnnxbinError(f"{path}: not an ONNX model: it has no IR version, no opset or no nodes")
+    return proto
+
+
+_SIGNATURES = {
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x89PNG": "a PNG image",
+    b"PK\x03\x04": "a zip archive, as PyTorch and many others write",
+    b"\x1f\x8b": "gzip-compressed data",
+    b"version https://git-lfs": "a Git LFS pointer: fetch the real file with `git lfs pull`",
+    b"<": "a web page or XML: was it saved from a download page?",
+}
+
+
+def _what_it_looks_like(content: bytes) -> str:
+    if content[4:8] == b"TFL3":
+        return "it looks like a TensorFlow Lite model"
+    for signature, name in _SIGNATURES.items():
+        if content.startswith(signature):
+            return f"it looks like {name}"
+    return f"its {len(content)} bytes do not parse"
+
+
+def external_data_files(proto: ModelProto, folder: Path) -> list[Path]:
+    """The files that hold tensors of this model outside its own file."""
+    found = set()
+    for tensor in onnx.external_data_helper._get_all_tensors(proto):
+        if onnx.external_data_helper.uses_external_data(tensor):
+            info = onnx.external_data_helper.ExternalDataInfo(tensor)
+            file = folder / info.location
+            if not file.is_file():
+                raise OnnxbinError(
+                    f"{folder}: tensor {tensor.name!r} is stored in {info.location!r}, missing"
+                )
+            found.add(file)
+    return sorted(found)
+
+
+def save(proto: ModelProto, path: str | os.PathLike[str]) -> int:
+    """Check a model in full and write it atomically: the file is there whole, or not at all.
+
+    Returns the bytes written. A model too large for one protobuf file gets its tensors in `<name>.data`
+    beside it.
+    """
+    path = Path(path)
+    if proto.ByteSize() > PROTOBUF_LIMIT:
+        return _save_with_external_data(proto, path)
+    check(proto)
+    content = proto.SerializeToString()
+    write_atomically(path, content)
+    return len(content)
+
+
+def check(proto: ModelProto) -> None:
+    """The full ONNX check, with shape inference. A failure here is a defect of ours, not of the user's."""
+    onnx.checker.check_model(proto, full_check=True)
+
+
+def _save_with_external_data(proto: ModelProto, path: Path) -> int:
+    data = path.with_name(path.name + ".data")
+    with _naming_write_errors(path), tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        staged = Path(folder) / path.name
+        onnx.save(proto, staged, save_as_external_data=True, location=data.name)
+        onnx.checker.check_model(str(staged), full_check=True)
+        size = staged.stat().st_size + staged.with_name(data.name).stat().st_size
+        # The data first: until the model itself is in place, nothing refers to it.
+        staged.with_name(data.name).replace(data)
+        staged.replace(path)
+    return size
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that no reader, crash or full disk ever sees half of it."""
+    with _naming_write_errors(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def check_writable(path: Path) -> None:
+    """Raise now if `path` could not be written later, after hours of work."""
+    with _naming_write_errors(path):
+        if path.is_dir():
+            raise OnnxbinError(f"{path}: is a folder, expected the name of the file to write")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise OnnxbinError(f"{path}: cannot be written: the file is read-only")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        Path(name).unlink()
+
+
+@contextlib.contextmanager
+def _naming_write_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OnnxbinError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def metadata(proto: ModelProto) -> dict[str, str]:
+    """The model's metadata_props as a dict."""
+    return {entry.key: entry.value for entry in proto.metadata_props}
+
+
+def set_metadata(proto: ModelProto, values: dict[str, str]) -> None:
+    """Set metadata_props in place; other keys stay as they are."""
+    kept = {**metadata(proto), **values}
+    del proto.metadata_props[:]
+    onnx.helper.set_model_props(proto, kept)
+
+
+def opset(proto: ModelProto) -> int:
+    """The model's opset of the standard domain."""
+    return next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 1)

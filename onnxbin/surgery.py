@@ -1,0 +1,195 @@
+"""Graph surgery: an ONNX model into onnx-graphsurgeon, and out again with nothing lost.
+
+graphsurgeon drops what its own data structures have no place for: metadata, doc strings, quantisation
+annotations, the value_info of outputs and initializers, initializers listed as inputs, the model's own
+fields, its functions. `exported` puts all of that back from the model the graph was imported from; nodes are
+matched by their first output, which survives surgery on the node itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_graphsurgeon as gs
+from onnx import ModelProto, NodeProto
+
+from onnxbin.model import opset
+from onnxbin.operator import BinaryWeight, QuantInput, Quantizer, function
+from onnxbin.operator.function import DOMAIN, QUANT, REAL, SIGN, VERSION
+
+LOWEST_IR_WITH_FUNCTIONS = 8
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryLayer:
+    """What replaces one Conv: weight, bias (float32 [M]) and how it sees its input (None: as it is)."""
+
+    weight: BinaryWeight
+    bias: Array
+    quantizer: Quantizer = None
+
+
+def imported(proto: ModelProto) -> gs.Graph:
+    """The model as a graphsurgeon graph, to be edited and given to `exported`."""
+    return gs.import_onnx(proto)
+
+
+def exported(graph: gs.Graph, original: ModelProto) -> ModelProto:
+    """The edited graph as a model, with all that graphsurgeon does not carry taken from `original`."""
+    graph.toposort()
+    result: ModelProto = gs.export_onnx(graph, do_type_check=False)
+    model = ModelProto()
+    model.CopyFrom(original)
+    del model.functions[:], model.opset_import[:]
+    model.functions.extend(original.functions)
+    model.opset_import.extend(result.opset_import)
+    model.graph.CopyFrom(result.graph)
+    _carry_graph_fields(original.graph, model.graph)
+    return model
+
+
+def _carry_graph_fields(old: onnx.GraphProto, new: onnx.GraphProto) -> None:
+    if old.doc_string:
+        new.doc_string = old.doc_string
+    new.metadata_props.extend(old.metadata_props)
+
+    initializers = {tensor.name for tensor in new.initializer}
+    present = initializers | {name for node in new.node for name in node.output}
+    new.quantization_annotation.extend(a for a in old.quantization_annotation if a.tensor_name in present)
+    listed = {value.name for value in new.input}
+    new.input.extend(v for v in old.input if v.name in initializers and v.name not in listed)
+    known = {value.name for value in [*new.value_info, *new.output, *new.input]}
+    new.value_info.extend(v for v in old.value_info if v.name in present and v.name not in known)
+
+    before = {node.output[0]: node for node in old.node if node.output}
+    for node in new.node:
+        twin = before.get(node.output[0]) if node.output else None
+        if twin is not None:
+            if twin.doc_string:
+                node.doc_string = twin.doc_string
+            del node.metadata_props[:]
+            node.metadata_props.extend(twin.metadata_props)
+            _carry_overload(twin, node)
+    docs = {tensor.name: tensor.doc_string for tensor in old.initializer if tensor.doc_string}
+    for tensor in new.initializer:
+        if tensor.name in docs:
+            tensor.doc_string = docs[tensor.name]
+    _carry_value_docs(old, new)
+
+
+def _carry_overload(old: NodeProto, new: NodeProto) -> None:
+    if old.overload and (old.domain, old.op_type) == (new.domain, new.op_type):
+        new.overload = old.overload
+
+
+def _carry_value_docs(old: onnx.GraphProto, new: onnx.GraphProto) -> None:
+    """Inputs, outputs and value_info keep the original's words: type details and doc strings too."""
+    for kind in ("input", "output", "value_info"):
+        originals = {value.name: value for value in getattr(old, kind)}
+        for value in getattr(new, kind):
+            if value.name in originals:
+                value.CopyFrom(originals[value.name])
+
+
+def layer_names(proto: ModelProto) -> dict[str, str]:
+    """First output of every named or unnamed node of the main graph -> the name onnxbin calls the node by.
+
+    That is the node's own name where it has one that no other node has, else its first output's name.
+    """
+    counts: dict[str, int] = {}
+    for node in proto.graph.node:
+        counts[node.name] = counts.get(node.name, 0) + 1
+    return {
+        node.output[0]: node.name if node.name and counts[node.name] == 1 else node.output[0]
+        for node in proto.graph.node
+        if node.output
+    }
+
+
+def fresh_name(base: str, graph: gs.Graph) -> str:
+    """`base`, or `base.2`, `base.3`, ... : a name that no tensor of the graph has."""
+    taken = graph.tensors()
+    return next(name for name in _numbered(base) if name not in taken)
+
+
+def _numbered(base: str) -> Iterator[str]:
+    yield base
+    yield from (f"{base}.{number}" for number in itertools.count(2))
+
+
+def with_values(proto: ModelProto, values: Mapping[str, Array]) -> ModelProto:
+    """A copy of the model with the given initializers' values replaced; types and shapes stay."""
+    model = ModelProto()
+    model.CopyFrom(proto)
+    for tensor in model.graph.initializer:
+        if tensor.name in values:
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            shape, doc = tuple(tensor.dims), tensor.doc_string
+            value = np.asarray(values[tensor.name]).astype(dtype, copy=False)
+            if value.shape != shape:
+                raise ValueError(f"initializer {tensor.name!r} has shape {shape}, not {value.shape}")
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
+            tensor.doc_string = doc
+    return model
+
+
+def with_binary_layers(proto: ModelProto, layers: Mapping[str, BinaryLayer]) -> ModelProto:
+    """A copy of the model in which the named Convs are nodes of our operator family.
+
+    The Convs have explicit pads (see onnxbin.prepare), the model's opset is 13 or later. Function bodies for
+    the ops used are added, and the IR version is raised to 8 if it is below.
+    """
+    names = layer_names(proto)
+    graph = imported(proto)
+    convs = {names[node.outputs[0].name]: node for node in graph.nodes if node.op == "Conv"}
+    for name, layer in layers.items():
+        _turn_binary(convs[name], layer, graph)
+    graph.cleanup(remove_unused_graph_inputs=False)
+    model = exported(graph, proto)
+    for layer in layers.values():
+        _provide_function(model, op_type(layer.quantizer))
+    return model
+
+
+def op_type(quantizer: Quantizer) -> str:
+    """The op of the family that sees its input this way."""
+    if quantizer is None:
+        return REAL
+    return QUANT if isinstance(quantizer, QuantInput) else SIGN
+
+
+def _turn_binary(node: gs.Node, layer: BinaryLayer, graph: gs.Graph) -> None:
+    inputs = {"signs": layer.weight.packed(), "scale": layer.weight.scale, "bias": layer.bias}
+    attributes = {
+        "weight_shape": list(layer.weight.shape),
+        "strides": list(node.attrs.get("strides", [1, 1])),
+        "pads": list(node.attrs.get("pads", [0, 0, 0, 0])),
+        "dilations": list(node.attrs.get("dilations", [1, 1])),
+        "group": int(node.attrs.get("group", 1)),
+    }
+    if layer.quantizer is not None:
+        inputs |= {"x_step": layer.quantizer.step, "x_zero": layer.quantizer.zero}
+    if isinstance(layer.quantizer, QuantInput):
+        attributes["x_bits"] = layer.quantizer.bits
+    node.op, node.domain, node.attrs = op_type(layer.quantizer), DOMAIN, attributes
+    weight = node.inputs[1].name
+    constants = [gs.Constant(fresh_name(f"{weight}.{slot}", graph), value) for slot, value in inputs.items()]
+    node.inputs = [node.inputs[0], *constants]
+
+
+def _provide_function(model: ModelProto, name: str) -> None:
+    """Let `model` run ops of this name: the function, its domain, an IR version that has functions."""
+    if any(f.domain == DOMAIN and f.name == name for f in model.functions):
+        return
+    version = opset(model)
+    model.functions.append(function(name, version))
+    if not any(entry.domain == DOMAIN for entry in model.opset_import):
+        model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
+    model.ir_version = max(model.ir_version, LOWEST_IR_WITH_FUNCTIONS)

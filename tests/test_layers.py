@@ -1,0 +1,123 @@
+"""The inventory: depth, cost and reasons on graphs whose answers are known by hand."""
+
+import graphs
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from onnxbin import OnnxbinError
+from onnxbin.layers import inventory
+from onnxbin.model import load
+from onnxbin.prepare import prepare
+from onnxbin.priority import deepest_first
+
+
+def reasons(proto, **arguments):
+    return {layer.name: layer.left_alone for layer in inventory(proto, **arguments)}
+
+
+def test_a_chain_keeps_first_and_head():
+    layers = inventory(graphs.chain([8, 16, 5]))
+    assert [layer.depth for layer in layers] == [1, 2, 3]
+    assert [layer.parameters for layer in layers] == [8 * 27 + 8, 16 * 72 + 16, 5 * 144 + 5]
+    assert [layer.macs for layer in layers] == [256 * 8 * 27, 256 * 16 * 72, 256 * 5 * 144]
+    assert [(layer.left_alone or "").split(":")[0] for layer in layers] == ["first convolution", "", "head"]
+
+
+def test_depth_is_the_longest_path():
+    """x -> a -> b -> c -> add -> head, with a shortcut from a to add."""
+    names = "abc"
+    weights = [graphs.tensor(n, np.ones((3, 3, 1, 1))) for n in [*names, "h"]]
+    nodes = [
+        *(
+            helper.make_node("Conv", [i, n], [f"{n}_"], n)
+            for i, n in zip(["x", "a_", "b_"], names, strict=True)
+        ),
+        helper.make_node("Add", ["c_", "a_"], ["sum"]),
+        helper.make_node("Conv", ["sum", "h"], ["y"], "h"),
+    ]
+    layers = inventory(graphs.model(nodes, weights))
+    assert {layer.name: layer.depth for layer in layers} == {"a": 1, "b": 2, "c": 3, "h": 4}
+    assert [layer.name for layer in deepest_first(layers)] == ["c", "b"]
+
+
+def special_cases():
+    rng = np.random.default_rng(0)
+    weights = [graphs.tensor(n, rng.normal(size=(8, 8, 3, 3))) for n in ("shared", "plain", "end")]
+    weights += [
+        graphs.tensor("first", rng.normal(size=(8, 3, 3, 3))),
+        graphs.tensor("depthwise", rng.normal(size=(8, 1, 3, 3))),
+        graphs.tensor("expectation", np.arange(8).reshape(1, 8, 1, 1)),
+    ]
+    conv = lambda i, w, o, **a: helper.make_node("Conv", [i, w], [o], o, **a)  # noqa: E731
+    nodes = [
+        conv("x", "first", "c1"),
+        conv("c1", "shared", "c2"),
+        conv("c2", "shared", "c3"),
+        conv("c3", "depthwise", "c4", group=8),
+        conv("c4", "plain", "c5"),
+        helper.make_node("Mul", ["plain", "plain"], ["squared"]),
+        conv("c5", "squared", "c6"),
+        helper.make_node("ConvTranspose", ["c6", "end"], ["c7"], "c7"),
+        conv("c7", "expectation", "y"),
+    ]
+    return graphs.model(nodes, weights, shape=(1, 3, 32, 32))
+
+
+def test_every_layer_left_alone_has_its_reason():
+    found = reasons(special_cases())
+    expected = [
+        "first",
+        "weight 'shared'",
+        "weight 'shared'",
+        "depthwise",
+        "weight 'plain'",
+        "dynamic",
+        "ConvTr",
+    ]
+    for reason, start in zip(found.values(), expected, strict=False):
+        assert reason.startswith(start)
+    assert found["y"].startswith("fixed decoding")
+
+
+def test_patterns_override_judgement_but_not_what_is_impossible():
+    found = reasons(special_cases(), include=["c"], exclude=["c4"])
+    assert found["c1"] is None
+    assert found["c2"].startswith("weight 'shared'")
+    assert found["c4"] == "excluded by --exclude"
+    with pytest.raises(OnnxbinError, match=r"--include '\(': not a regular expression"):
+        reasons(special_cases(), include=["("])
+    with pytest.raises(OnnxbinError, match="--exclude 'zzz': matches no convolution"):
+        reasons(special_cases(), exclude=["zzz"])
+
+
+def test_a_stated_size_gives_macs_to_a_dynamic_model():
+    proto = graphs.chain([4, 4], shape=("n", 3, "h", "w"))
+    assert [layer.macs for layer in inventory(proto)] == [None, None]
+    sized = inventory(proto, input_shape=(1, 3, 10, 20))
+    assert [layer.macs for layer in sized] == [200 * 4 * 27, 200 * 4 * 36]
+    with pytest.raises(OnnxbinError, match="fixed to 1x3x16x16"):
+        inventory(graphs.chain([4]), input_shape=(1, 3, 8, 8))
+
+
+def test_half_precision_and_one_dimensional_weights_are_explained():
+    proto = graphs.chain([4, 4, 4])
+    proto.graph.initializer[2].data_type = TensorProto.FLOAT16
+    assert "only float32" in reasons(proto)["c1"]
+
+
+@pytest.mark.shared
+def test_yolov4_tiny_has_its_known_layers(shared):
+    layers = inventory(prepare(load(shared / "models" / "yolov4_tiny_voc.onnx").proto))
+    left = {layer.name: layer.left_alone for layer in layers if layer.left_alone}
+    assert len(layers) == 21
+    assert sorted(reason.split(":")[0] for reason in left.values()) == ["first convolution", "head", "head"]
+    assert sum(layer.macs for layer in layers) == pytest.approx(3.4e9, rel=0.02)
+
+
+@pytest.mark.shared
+def test_yolov8_heads_are_seen_before_their_decoding_convolution(shared):
+    found = reasons(prepare(load(shared / "models" / "yolov8n_coco.onnx").proto))
+    heads = [name for name, reason in found.items() if reason and reason.startswith("head")]
+    assert len(heads) == 6
+    assert sum("fixed decoding" in (reason or "") for reason in found.values()) == 1

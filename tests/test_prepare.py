@@ -1,0 +1,111 @@
+"""Preparation keeps what a model computes, whatever form it came in."""
+
+import graphs
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from onnxbin.model import load, opset
+from onnxbin.prepare import prepare
+
+RNG = np.random.default_rng(0)
+IMAGE = RNG.normal(size=(1, 3, 16, 16)).astype(np.float32)
+
+
+def conv_and_norm(*, bias=True, seen=False, constants=False, opset=13):
+    """Conv -> BatchNormalization -> Relu; `seen`: the Conv's own output is a graph output too."""
+    values = {
+        "w": RNG.normal(size=(4, 3, 3, 3)),
+        "b": RNG.normal(size=4),
+        "gamma": RNG.normal(size=4),
+        "beta": RNG.normal(size=4),
+        "mean": RNG.normal(size=4),
+        "variance": RNG.uniform(0.1, 2, 4),
+    }
+    tensors = [graphs.tensor(name, value) for name, value in values.items()]
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"] if bias else ["x", "w"], ["t"], "conv"),
+        helper.make_node(
+            "BatchNormalization", ["t", "gamma", "beta", "mean", "variance"], ["u"], epsilon=1e-3
+        ),
+        helper.make_node("Relu", ["u"], ["y"]),
+    ]
+    if constants:
+        nodes = [helper.make_node("Constant", [], [t.name], value=t) for t in tensors] + nodes
+        tensors = []
+    return graphs.model(nodes, tensors, outputs=("y", "t") if seen else ("y",), opset=opset)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("constants", [True, False])
+def test_batch_norm_is_folded(run, bias, constants):
+    proto = conv_and_norm(bias=bias, constants=constants)
+    ready = prepare(proto)
+    assert [node.op_type for node in ready.graph.node] == ["Conv", "Relu"]
+    np.testing.assert_allclose(run(ready, IMAGE)[0], run(proto, IMAGE)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_batch_norm_stays_where_the_conv_is_seen_elsewhere(run):
+    proto = conv_and_norm(seen=True)
+    ready = prepare(proto)
+    assert "BatchNormalization" in [node.op_type for node in ready.graph.node]
+    for a, b in zip(run(ready, IMAGE), run(proto, IMAGE), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["SAME_UPPER", "SAME_LOWER", "VALID"]),
+    st.tuples(*[st.integers(1, 4)] * 2),
+    st.tuples(*[st.integers(1, 3)] * 2),
+    st.tuples(*[st.integers(7, 12)] * 2),
+)
+def test_auto_pad_becomes_the_pads_of_the_reference_evaluator(mode, kernel, strides, size):
+    weight = graphs.tensor("w", RNG.normal(size=(2, 3, *kernel)))
+    node = helper.make_node("Conv", ["x", "w"], ["y"], auto_pad=mode, strides=strides, kernel_shape=kernel)
+    proto = graphs.model([node], [weight], shape=(1, 3, *size))
+    ready = prepare(proto)
+    assert "auto_pad" not in [a.name for a in ready.graph.node[0].attribute]
+    import onnxruntime
+
+    x = RNG.normal(size=(1, 3, *size)).astype(np.float32)
+    results = [
+        onnxruntime.InferenceSession(p.SerializeToString(), providers=["CPUExecutionProvider"]).run(
+            None, {"x": x}
+        )
+        for p in (proto, ready)
+    ]
+    np.testing.assert_allclose(results[1][0], results[0][0], atol=1e-5)
+
+
+def test_old_opsets_are_raised_and_newer_ones_kept(run):
+    assert opset(prepare(conv_and_norm(opset=16))) == 16
+    old = conv_and_norm(opset=9)
+    ready = prepare(old)
+    assert opset(ready) == 13
+    np.testing.assert_allclose(run(ready, IMAGE)[0], run(old, IMAGE)[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fastestdet_coco",
+        "nanodet_m_416_coco",
+        "ssd_mobilenet_v1_075_coco",
+        "yolov4_tiny_voc",
+        "yolov8n_coco",
+        "yolox_nano_coco",
+    ],
+)
+def test_real_detectors_compute_the_same(shared, run, name):
+    proto = load(shared / "models" / f"{name}.onnx").proto
+    ready = prepare(proto)
+    onnx.checker.check_model(ready, full_check=True)
+    shape = [d.dim_value for d in proto.graph.input[0].type.tensor_type.shape.dim]
+    x = np.random.default_rng(0).random(shape, np.float32)
+    for a, b in zip(run(ready, x), run(proto, x), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
