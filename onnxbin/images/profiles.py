@@ -118,7 +118,7 @@ class _Graph:
         self.input = ImageInput.of(model)
         self.operators = {node.op_type for node in model.graph.node}
         self.output_names = [value.name for value in model.graph.output]
-        self.outputs = [
+        self.outputs: list[tuple[int, ...]] = [
             tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in model.graph.output
         ]
         self._nodes = model.graph.node
@@ -135,8 +135,8 @@ class _Graph:
 
 
 def _is_yolov8(graph: _Graph) -> bool:
-    # Channels before cells, cells of strides 8, 16 and 32 in one tensor. Only the exporters of this line (v8 to
-    # v12, and forks that kept its loader) write 4 + classes in that order.
+    # Channels before cells, cells of strides 8, 16 and 32 in one tensor. Only the exporters of this line (v8
+    # to v12, and forks that kept its loader) write 4 + classes in that order.
     if len(graph.outputs) != 1 or len(graph.outputs[0]) != 3:
         return False
     _, channels, cells = graph.outputs[0]

@@ -22,8 +22,8 @@ from onnxbin.images.source import Pixels
 
 Float32 = npt.NDArray[np.float32]
 
-_LEAVES = 360
-_RADIUS = (0.015, 0.45)  # of the image's longer side
+_LEAVES = 500
+_RADIUS = (0.01, 0.5)  # of the image's longer side
 _VERTICES = 20
 _TILE = 256  # pixels a side of a texture; a power of two, so that positions wrap around with a mask
 _TEXTURES = 12
@@ -70,7 +70,7 @@ class RenderedImages:
         colour *= shade[..., None]
         pixels = np.clip(colour, 0, 255, out=colour).astype(np.uint8)
         # A lens and a sensor: edges are never one pixel sharp.
-        blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.1)))
+        blurred = Image.fromarray(pixels).filter(ImageFilter.BoxBlur(rng.uniform(0.1, 0.4)))
         return np.asarray(blurred)
 
 
@@ -108,7 +108,7 @@ def _draw_leaves(height: int, width: int, rng: np.random.Generator) -> npt.NDArr
 def _palette(count: int, rng: np.random.Generator) -> Float32:
     """Colours [count, 3] on the 0..255 scale: light varies much, hue a little around a common cast."""
     light = rng.beta(1.3, 1.6, (count, 1)) * 235 + 10
-    cast = rng.normal(0, 0.06, 3)
+    cast = rng.normal(0, 0.12, 3)
     tint = rng.normal(0, 0.12, (count, 3)) * rng.gamma(2.0, 0.6, (count, 1))
     colours: Float32 = (light * np.exp(cast + tint - tint.mean(1, keepdims=True))).astype(np.float32)
     return colours
