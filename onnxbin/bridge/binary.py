@@ -1,0 +1,179 @@
+"""The BinaryConv operators in PyTorch: exact forwards, straight-through backwards.
+
+Forward, `BinaryConv2d` computes what the kernel, the function body and the NumPy reference compute, in the
+same order of float32 operations. Backward, the steps (the sign of a weight, the quantiser of an input) pass
+the gradient on as if they were the identity, inside the range where the step still follows its argument
+(Bengio et al. 2013, arXiv 1308.3432; Hubara et al. 2016, arXiv 1602.02830).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from onnxbin.bridge.ops.convolution import conv
+from onnxbin.operator import BinaryWeight, QuantInput, Quantizer, SignInput
+
+CLIP = 3.0
+"""Latent weights beyond this many times their channel's mean magnitude get no gradient."""
+
+_SMALLEST_LATENT = 1e-3
+"""Keeps the sign of a weight that is exactly 0, or -0, where its binary weight says -1."""
+
+
+class _Sign(torch.autograd.Function):
+    """+1 where x >= 0, else -1; the gradient passes where |x| <= CLIP."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x.abs() <= CLIP)
+        return torch.where(x >= 0, 1.0, -1.0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        inside: Tensor
+        (inside,) = ctx.saved_tensors
+        return gradients[0] * inside
+
+
+class _SignInput(torch.autograd.Function):
+    """+step where x >= zero, else -step; the gradient passes within one step of zero."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor, zero: Tensor) -> Tensor:
+        ctx.save_for_backward((x - zero).abs() <= step)
+        return torch.where(x >= zero, step, -step)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (inside,) = ctx.saved_tensors
+        return gradients[0] * inside, None, None
+
+
+class _LevelInput(torch.autograd.Function):
+    """step * (q - zero), q clipped to 0 .. largest; the gradient passes where nothing was clipped."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor, zero: Tensor, largest: float) -> Tensor:
+        r = torch.floor(x * (1 / step) + zero + 0.5)
+        ctx.save_for_backward((r >= 0) & (r <= largest))
+        # Comparisons, not clamp: they send NaN to 0, as in the operators.
+        q = torch.where(r > 0, r, 0.0)
+        q = torch.where(q < largest, q, largest)
+        return step * (q - zero)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (inside,) = ctx.saved_tensors
+        return gradients[0] * inside, None, None, None
+
+
+class SignQuantizer(nn.Module):
+    """The input of BinaryConvSign: +step where x >= zero, else -step (NaN too)."""
+
+    step: Tensor
+    zero: Tensor
+
+    def __init__(self, quantizer: SignInput) -> None:
+        super().__init__()
+        self.register_buffer("step", torch.tensor(quantizer.step))
+        self.register_buffer("zero", torch.tensor(quantizer.zero).reshape(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, C, H, W] quantised."""
+        quantized: Tensor = _SignInput.apply(x, self.step, self.zero)  # type: ignore[no-untyped-call]
+        return quantized
+
+
+class LevelQuantizer(nn.Module):
+    """The input of BinaryConvQuant: step * (q - zero), q = floor(x * (1 / step) + zero + 1/2).
+
+    q is clipped to 0 .. 2^bits - 1; NaN becomes q = 0.
+    """
+
+    step: Tensor
+    zero: Tensor
+
+    def __init__(self, quantizer: QuantInput) -> None:
+        super().__init__()
+        self.register_buffer("step", torch.tensor(quantizer.step))
+        self.register_buffer("zero", torch.tensor(quantizer.zero))
+        self.largest = float(2**quantizer.bits - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, C, H, W] quantised."""
+        quantized: Tensor = _LevelInput.apply(  # type: ignore[no-untyped-call]
+            x, self.step, self.zero, self.largest
+        )
+        return quantized
+
+
+def _module_of(quantizer: Quantizer) -> nn.Module:
+    if quantizer is None:
+        return nn.Identity()
+    return SignQuantizer(quantizer) if isinstance(quantizer, SignInput) else LevelQuantizer(quantizer)
+
+
+class BinaryConv2d(nn.Module):
+    """A convolution with W = sum over bases b of scale[b, m] * sign(latent[b, m, ...]), trained as such.
+
+    Parameters: `latent` [bases, M, C/group, kh, kw], `scale` [bases, M], `bias` [M]. Each channel's latents
+    start with a mean magnitude of one, so that one learning rate suits every layer, whatever the size of its
+    weights.
+
+    weight: the signs and scales to start from. bias: float32 [M]. real: the real weight [M, C/group, kh, kw]
+    that `weight` stands for: a latent's distance from zero is then the magnitude of what its base
+    approximates. Without it all latents are one step from zero. geometry: the attributes of the ONNX Conv it
+    stands for (strides, pads, auto_pad, dilations, group).
+    """
+
+    def __init__(
+        self,
+        weight: BinaryWeight,
+        bias: npt.NDArray[np.float32],
+        *,
+        real: Tensor | None = None,
+        quantizer: Quantizer = None,
+        **geometry: Any,
+    ) -> None:
+        super().__init__()
+        self.latent = nn.Parameter(_latents(weight, real))
+        self.scale = nn.Parameter(torch.tensor(weight.scale, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.tensor(bias, dtype=torch.float32))
+        self.quantizer = _module_of(quantizer)
+        self.geometry = geometry
+
+    def weight(self) -> Tensor:
+        """The weight that it convolves with, [M, C/group, kh, kw]."""
+        signs: Tensor = _Sign.apply(self.latent)  # type: ignore[no-untyped-call]
+        return (signs * self.scale[:, :, None, None, None]).sum(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x float32 [N, C, H, W] -> float32 [N, M, OH, OW]."""
+        y: Tensor = conv(self.quantizer(x), self.weight(), self.bias, **self.geometry)
+        return y
+
+    def binary_weight(self) -> BinaryWeight:
+        """The signs and scales as they are now."""
+        signs = torch.where(self.latent.detach() >= 0, 1, -1).to(torch.int8)
+        return BinaryWeight(signs.numpy(), self.scale.detach().numpy().copy())
+
+
+def _latents(weight: BinaryWeight, real: Tensor | None) -> Tensor:
+    signs = torch.tensor(weight.signs, dtype=torch.float32)
+    if real is None:
+        return signs
+    scale = torch.tensor(weight.scale)[:, :, None, None, None]
+    residual = real.detach()
+    latents = []
+    for base in range(weight.bases):
+        magnitude = residual.abs()
+        mean = magnitude.mean(dim=(1, 2, 3), keepdim=True)
+        magnitude = torch.where(mean > 0, magnitude / mean, 1.0)
+        latents.append(signs[base] * magnitude.clamp(min=_SMALLEST_LATENT))
+        residual = residual - scale[base] * signs[base]
+    return torch.stack(latents)

@@ -1,0 +1,66 @@
+"""The table of operators: ONNX op -> a function on PyTorch tensors.
+
+A registered function reads like the op's schema: it takes the node's inputs in order (None where an optional
+one is absent) and the node's attributes as keyword arguments of the same names, with the schema's defaults.
+It returns one tensor, or a sequence of them for a node with several outputs.
+
+Small integer tensors (shapes, axes, indices) are ordinary int64 tensors on the CPU, so that shape arithmetic
+is exact; `ints` reads one into Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+Function = Callable[..., Any]  # (*inputs: Tensor | None, **attributes) -> Tensor | Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """How one ONNX op is computed.
+
+    function: as described in the module docstring.
+    differentiable: whether a useful gradient reaches the inputs; False for selections, comparisons, rounding.
+    """
+
+    function: Function
+    differentiable: bool
+
+
+_TABLE: dict[str, Operator] = {}
+
+
+def op(name: str, *, differentiable: bool = True) -> Callable[[Function], Function]:
+    """Register the decorated function as the meaning of the op `name` of the standard domain."""
+
+    def register(function: Function) -> Function:
+        if name in _TABLE:
+            raise ValueError(f"{name} is registered twice")
+        _TABLE[name] = Operator(function, differentiable)
+        return function
+
+    return register
+
+
+def find(name: str) -> Operator | None:
+    """The op of this name, or None where it is not supported."""
+    return _TABLE.get(name)
+
+
+def names() -> list[str]:
+    """All supported ops of the standard domain."""
+    return sorted(_TABLE)
+
+
+def ints(tensor: Tensor | Sequence[int]) -> list[int]:
+    """A one-dimensional integer tensor as Python integers; lists pass through."""
+    return tensor.tolist() if isinstance(tensor, Tensor) else list(tensor)
+
+
+def axes_of(axes: Tensor | Sequence[int] | None, rank: int) -> list[int]:
+    """The axes named, counted from the front; all of them where none are named."""
+    return list(range(rank)) if axes is None else [axis % rank for axis in ints(axes)]

@@ -1,0 +1,106 @@
+"""One meaning per op: a model as the interpreter wants it.
+
+1. Model-local functions are inlined, except those of the BinaryConv operators, which the bridge knows.
+2. The graph is raised to opset 21. Later opsets change nothing that the op table knows, and are left alone.
+3. What the version converter leaves with the wrong meaning is mended.
+4. A batch of one that is spelled out in constant shapes is freed, so that training may use larger ones.
+"""
+
+from __future__ import annotations
+
+import onnx
+from onnx import (
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    helper,
+    inliner,
+    numpy_helper,
+    version_converter,
+)
+
+from onnxbin.errors import OnnxbinError
+from onnxbin.operator import DOMAIN
+
+OPSET = 21
+
+
+def upgrade(model: ModelProto) -> ModelProto:
+    """A copy of the model after the steps above; the names of nodes and tensors that were there stay.
+
+    Raises OnnxbinError where the ONNX version converter cannot read the model.
+    """
+    result = ModelProto()
+    result.CopyFrom(model)
+    if any(function.domain != DOMAIN for function in model.functions):
+        ours = [(function.domain, function.name) for function in model.functions if function.domain == DOMAIN]
+        result = inliner.inline_selected_functions(result, ours, exclude=True)
+    del result.functions[:]  # the converter drops the remaining ones, and keeps their nodes
+
+    opset = next((o.version for o in result.opset_import if o.domain in ("", "ai.onnx")), None)
+    if opset is None:
+        raise OnnxbinError("the model imports no opset of the standard ONNX domain: run onnx.checker on it")
+    if opset < OPSET:
+        try:
+            result = version_converter.convert_version(result, OPSET)
+        except Exception as error:  # the converter raises whatever its C++ adapters raise
+            reason = str(error).splitlines()[0]
+            raise OnnxbinError(f"cannot raise the model from opset {opset} to {OPSET}: {reason}") from error
+    if opset < 11:
+        _mend_resize(result)
+    _free_batch(result)
+    return result
+
+
+def _mend_resize(model: ModelProto) -> None:
+    """Before opset 11 Resize and Upsample were asymmetric and rounded down; the converter does not say so."""
+    for node in model.graph.node:
+        if node.op_type == "Resize":
+            node.attribute.append(helper.make_attribute("coordinate_transformation_mode", "asymmetric"))
+            node.attribute.append(helper.make_attribute("nearest_mode", "floor"))
+
+
+def _free_batch(model: ModelProto) -> None:
+    """Let nodes whose constant shapes count on one image take more; for one, nothing changes."""
+    graph = model.graph
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    batch = {
+        value.name: value.type.tensor_type.shape.dim[0].dim_value
+        for value in (*inferred.input, *inferred.value_info)
+        if value.type.tensor_type.shape.dim
+    }
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    for node in graph.node:
+        if node.op_type == "Reshape" and node.input[1] in constants:
+            target = _free_reshape(constants[node.input[1]].tolist(), batch.get(node.input[0]))
+            _set_input(graph, node, 1, target)
+        elif node.op_type == "Resize" and len(node.input) == 4 and node.input[3] in constants:
+            sizes = constants[node.input[3]].tolist()
+            named = {attribute.name for attribute in node.attribute}
+            if sizes[0] == batch.get(node.input[0]) == 1 and "axes" not in named:
+                node.attribute.append(helper.make_attribute("axes", range(1, len(sizes))))
+                _set_input(graph, node, 3, sizes[1:])
+
+
+def _free_reshape(target: list[int], batch: int | None) -> list[int]:
+    """A Reshape target that leaves the batch open; `batch` is the first axis of the input, if known.
+
+    A full target has one redundant entry: the first one gives way, be it `[1, ...]` or, in channel shuffles,
+    `[groups, ...]`. With a -1 elsewhere, a leading 1 copies the input's batch instead.
+    """
+    if target and batch and not {0, -1} & set(target):
+        return [-1, *target[1:]]
+    if target and target[0] == batch == 1 and 0 not in target:
+        return [0, *target[1:]]
+    return target
+
+
+def _set_input(graph: GraphProto, node: NodeProto, slot: int, values: list[int]) -> None:
+    """Give the node an int64 constant of its own: the old one may be shared."""
+    name = f"{node.output[0]}/{node.op_type.lower()}"
+    graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
+    node.input[slot] = name
