@@ -14,6 +14,7 @@ import onnx
 
 from onnxbin.errors import OnnxbinError
 from onnxbin.images.model_input import ImageInput
+from onnxbin.images.outline import Outline
 from onnxbin.images.preprocess import METADATA_KEY, Channels, Preprocessing, Resize
 
 _IMAGENET_BGR = {"channels": "bgr", "mean": (103.53, 116.28, 123.675), "std": (57.375, 57.12, 58.395)}
@@ -83,10 +84,9 @@ def choose(
 
 
 def recognise(model: onnx.ModelProto) -> tuple[str, Preprocessing] | None:
-    """The preprocessing recorded in `model` or that of the family its graph belongs to, with its name, else
-    None.
+    """The preprocessing recorded in `model`, or that of the family its graph belongs to, else None.
 
-    The name is "recorded" or one of PROFILES. Raises OnnxbinError on a record that cannot be read.
+    It comes with its name, "recorded" or one of PROFILES. Raises OnnxbinError on a record that cannot be read.
     """
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
@@ -105,65 +105,45 @@ def recognise_family(model: onnx.ModelProto) -> str | None:
     if metadata.get("author") == "Ultralytics" and metadata.get("task") == "detect":
         return "yolov8"
     try:
-        graph = _Graph(model)
+        outline = Outline(model)
     except OnnxbinError:
         return None
-    return next((name for name, matches in _RULES.items() if matches(graph)), None)
+    return next((name for name, matches in _RULES.items() if matches(outline)), None)
 
 
-class _Graph:
-    """What the rules look at."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.input = ImageInput.of(model)
-        self.operators = {node.op_type for node in model.graph.node}
-        self.output_names = [value.name for value in model.graph.output]
-        self.outputs: list[tuple[int, ...]] = [
-            tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in model.graph.output
-        ]
-        self._nodes = model.graph.node
-
-    def producer(self, tensor: str) -> onnx.NodeProto | None:
-        return next((node for node in self._nodes if tensor in node.output), None)
-
-    def readers(self, tensor: str) -> list[str]:
-        return [node.op_type for node in self._nodes if tensor in node.input]
-
-    def cells(self) -> list[int]:
-        """Cells of the feature maps at strides 8, 16 and 32."""
-        return [(self.input.height // stride) * (self.input.width // stride) for stride in (8, 16, 32)]
-
-
-def _is_yolov8(graph: _Graph) -> bool:
+def is_yolov8(outline: Outline) -> bool:
+    """One tensor of 4 box rows and a row a class, as YOLOv8 and its successors write."""
     # Channels before cells, cells of strides 8, 16 and 32 in one tensor. Only the exporters of this line (v8
     # to v12, and forks that kept its loader) write 4 + classes in that order.
-    if len(graph.outputs) != 1 or len(graph.outputs[0]) != 3:
+    if len(outline.outputs) != 1 or len(outline.outputs[0]) != 3:
         return False
-    _, channels, cells = graph.outputs[0]
-    return channels > 4 and cells == sum(graph.cells())
+    _, channels, cells = outline.outputs[0]
+    return channels > 4 and cells == sum(outline.cells())
 
 
-def _is_yolox(graph: _Graph) -> bool:
+def is_yolox(outline: Outline) -> bool:
+    """One tensor of boxes, objectness and classes a cell, behind a Focus stem."""
     # One anchor a cell, cells before channels. YOLOv6 has this shape too, with other pixels: what tells them
     # apart is the Focus stem, which slices the input four times (eight slices in some exports). (YOLOX 0.1.0,
     # one month in 2021, normalised its input and looks the same; its weights were withdrawn.)
-    if len(graph.outputs) != 1 or len(graph.outputs[0]) != 3:
+    if len(outline.outputs) != 1 or len(outline.outputs[0]) != 3:
         return False
-    _, cells, channels = graph.outputs[0]
-    focus = set(graph.readers(graph.input.name)) == {"Slice"}
-    return focus and channels > 5 and cells == sum(graph.cells())
+    _, cells, channels = outline.outputs[0]
+    focus = set(outline.readers(outline.input.name)) == {"Slice"}
+    return focus and channels > 5 and cells == sum(outline.cells())
 
 
-def _is_nanodet(graph: _Graph) -> bool:
+def is_nanodet(outline: Outline) -> bool:
+    """Class scores and box distributions for three strides."""
     # Three strides, each with class scores and, for four sides, a distribution over at least four distances.
     # Every published NanoDet configuration has this mean and std. PicoDet has such outputs too, but four
     # strides.
-    if len(graph.outputs) != 6 or any(len(shape) != 3 for shape in graph.outputs):
+    if len(outline.outputs) != 6 or any(len(shape) != 3 for shape in outline.outputs):
         return False
-    scores, boxes = graph.outputs[:3], graph.outputs[3:]
-    if graph.outputs[0][1] == graph.outputs[1][1]:
-        scores, boxes = graph.outputs[::2], graph.outputs[1::2]
-    cells = graph.cells()
+    scores, boxes = outline.outputs[:3], outline.outputs[3:]
+    if outline.outputs[0][1] == outline.outputs[1][1]:
+        scores, boxes = outline.outputs[::2], outline.outputs[1::2]
+    cells = outline.cells()
     return (
         [shape[1] for shape in scores] == cells
         and [shape[1] for shape in boxes] == cells
@@ -172,46 +152,49 @@ def _is_nanodet(graph: _Graph) -> bool:
     )
 
 
-def _is_fastestdet(graph: _Graph) -> bool:
+def is_fastestdet(outline: Outline) -> bool:
+    """One map at stride 16: objectness, box, softmaxed classes."""
     # One map at stride 16, joined from a Sigmoid (objectness), a Conv (box) and a Softmax over the classes,
     # which it transposes around. A plain one-anchor YOLO head has the shape but not the join.
-    size = (graph.input.height // 16, graph.input.width // 16)
-    if len(graph.outputs) != 1 or len(graph.outputs[0]) != 4 or graph.outputs[0][2:] != size:
+    size = (outline.input.height // 16, outline.input.width // 16)
+    if len(outline.outputs) != 1 or len(outline.outputs[0]) != 4 or outline.outputs[0][2:] != size:
         return False
-    join = graph.producer(graph.output_names[0])
+    join = outline.producer(outline.output_names[0])
     if join is None or join.op_type != "Concat" or len(join.input) != 3:
         return False
-    parts = [graph.producer(tensor) for tensor in join.input]
+    parts = [outline.producer(tensor) for tensor in join.input]
     kinds = [part.op_type for part in parts if part is not None]
     return len(kinds) == 3 and kinds[0] == "Sigmoid" and kinds[2] in ("Softmax", "Transpose")
 
 
-def _is_yolov4(graph: _Graph) -> bool:
+def is_yolov4(outline: Outline) -> bool:
+    """Raw maps of Darknet's tiny detectors, v3 and v4."""
     # Two raw maps at strides 32 and 16 of three anchors each, and leaky activations: Darknet's tiny detectors
     # (v3 and v4), which take RGB in [0, 1]. Raw maps of YOLOv5 and v7 look alike but come in threes.
-    if len(graph.outputs) != 2 or "LeakyRelu" not in graph.operators:
+    if len(outline.outputs) != 2 or "LeakyRelu" not in outline.operators:
         return False
-    channels = {shape[1] for shape in graph.outputs if len(shape) == 4}
-    grids = sorted(shape[2:] for shape in graph.outputs)
-    expected = [(graph.input.height // stride, graph.input.width // stride) for stride in (32, 16)]
+    channels = {shape[1] for shape in outline.outputs if len(shape) == 4}
+    grids = sorted(shape[2:] for shape in outline.outputs)
+    expected = [(outline.input.height // stride, outline.input.width // stride) for stride in (32, 16)]
     return len(channels) == 1 and grids == expected and all(c % 3 == 0 and c // 3 > 5 for c in channels)
 
 
-def _is_ssd_mobilenet(graph: _Graph) -> bool:
+def is_ssd_mobilenet(outline: Outline) -> bool:
+    """Boxes and scores of the 1917 anchors of TensorFlow's MobileNet SSDs."""
     # 1917 anchors at 300x300 and 91 columns (COCO's 90 ids and a background) are the MobileNet SSDs of the
     # TensorFlow object detection API, which all map pixels to [-1, 1]; other SSDs of this size have 8732 or
     # 3000 anchors.
-    shapes = sorted(shape[1:] for shape in graph.outputs)
-    return (graph.input.height, graph.input.width) == (300, 300) and shapes == [(1917, 4), (1917, 91)]
+    shapes = sorted(shape[1:] for shape in outline.outputs)
+    return (outline.input.height, outline.input.width) == (300, 300) and shapes == [(1917, 4), (1917, 91)]
 
 
-_RULES: dict[str, Callable[[_Graph], bool]] = {
-    "yolov8": _is_yolov8,
-    "yolox": _is_yolox,
-    "nanodet": _is_nanodet,
-    "fastestdet": _is_fastestdet,
-    "yolov4": _is_yolov4,
-    "ssd-mobilenet": _is_ssd_mobilenet,
+_RULES: dict[str, Callable[[Outline], bool]] = {
+    "yolov8": is_yolov8,
+    "yolox": is_yolox,
+    "nanodet": is_nanodet,
+    "fastestdet": is_fastestdet,
+    "yolov4": is_yolov4,
+    "ssd-mobilenet": is_ssd_mobilenet,
 }
 
 
