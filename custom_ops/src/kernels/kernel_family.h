@@ -1,0 +1,130 @@
+// The interface between the convolutions, which know shapes, and the kernels, which know
+// instructions.
+//
+// A tile is a run of output pixels, along a row or down a column, by a panel of output channels.
+// Everything that costs time is a function here on one tile, one block of pixels or one row; an
+// instruction set is a file that fills in a KernelFamily. The element that tiles work on is the
+// word: some input channels of one pixel, next to each other in memory, against which a kernel
+// holds the same channels of every output channel of the panel, one lane each. So no kernel ever
+// adds across lanes, and one tile loop serves all inputs:
+//
+//   element   channels in a word           one step, per lane
+//   bits      32, or 64 in portable code   sum += popcount(x ^ w), once per bit-plane of the
+//   quantum bytes     4                            sum += x0 * w0 + .. + x3 * w3, x a quantum, w =
+//   +1 or -1 reals     1                            sum += x * w
+//
+// Bit-planes. With q = sum_p 2^p a_p over the planes p of a quantum, w the sign bits and `ones`
+// their number among the n weights, sum(sign * a_p) = ones - popcount(a_p ^ w), so
+//   sum(sign * q) = max_quantum * ones - X   with   X = sum_p 2^p popcount(a_p ^ w).
+// Unused channels of a word are 0 in both and add nothing.
+#ifndef ONNXBIN_KERNELS_KERNEL_FAMILY_H_
+#define ONNXBIN_KERNELS_KERNEL_FAMILY_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace onnxbin {
+
+constexpr int kMaxPanel = 32;   // lanes of the widest panel
+constexpr int kMaxPixels = 16;  // of the longest tile
+
+enum class Element { kBits, kBytes, kReals };
+
+// How an input becomes a quantum, or stays real.
+struct Quantizer {
+  enum class Kind { kReal, kSign, kQuant } kind;
+  float inverse_step = 1;  // kQuant: q = clip(floor(x * inverse_step + zero + 1/2), 0, max)
+  float zero = 0;          //
+  float max = 1;           //
+  const float* thresholds = nullptr;  // kSign: q = x >= threshold
+  ptrdiff_t threshold_step = 0;       // from channel to channel: 0 or 1
+};
+
+// Packs pixels of one group of an image, channel planes in, words out.
+struct PackJob {
+  Quantizer quantizer;
+  int planes;      // bit-planes; 1 for bytes and reals
+  const float* x;  // [channels, plane_pixels]
+  int64_t plane_pixels;
+  int64_t channels;
+  int64_t first, count;  // the pixels to pack
+  unsigned char* words;  // of pixel 0, plane 0
+  int64_t pixel_words;   // words of a pixel
+  ptrdiff_t plane_step;  // bytes from plane to plane
+};
+
+// One tile against one panel, over a rectangle of taps that are inside the image for all its
+// pixels.
+struct Tile {
+  int pixels;  // 1 .. the kernel's most
+  int lanes;   // output channels in use, 1 .. the kernel's panel
+  int planes;
+  int64_t rows, columns, words;        // taps, and words of each
+  const unsigned char* x;              // the first word
+  ptrdiff_t x_pixel, x_row, x_column;  // bytes: next output pixel, next tap down, next tap right
+  ptrdiff_t x_plane;                   // bytes: next bit-plane
+  const unsigned char* w;              // the panel's first word
+  ptrdiff_t w_row, w_column;           // bytes
+};
+
+// How integer sums become outputs: y += scale * (float(base + factor * sum) - zero), all per lane
+// but factor.
+struct Scaling {
+  int32_t factor;
+  const int32_t* base;
+  const float* scale;
+  const float* zero;
+};
+
+struct TileKernel {
+  Element element;
+  int panel;   // lanes of a panel
+  int pixels;  // most pixels of a tile
+  int word_channels;
+  int word_bytes;
+
+  void (*pack)(const PackJob& job);
+  // sums [pixels, panel]: int32, set, for bits and bytes; float, added to, for reals.
+  void (*run)(const Tile& tile, void* sums);
+  // y [pixels, panel]
+  void (*scale)(const int32_t* sums, int pixels, const Scaling& scaling, float* y);
+  // out[lane * channel_step + pixel * pixel_step] = y[pixel, lane], for the lanes in use
+  void (*store)(const float* y, int pixels, int lanes, float* out, ptrdiff_t channel_step,
+                ptrdiff_t pixel_step);
+  // Reals alone: w [count, panel] = sum_b scale[b * scale_step + lane] * sign, where bit `lane` of
+  // signs[b * signs_step + i] is the sign of word i.
+  void (*expand)(const uint32_t* signs, int64_t signs_step, const float* scale, int64_t scale_step,
+                 int64_t bases, int64_t count, float* w);
+};
+
+// One row of outputs of one channel, from planes of floats that carry their padding with them.
+struct PlanarRow {
+  int64_t count;                         // outputs
+  int64_t stride;                        // floats from output to output
+  int64_t channels, rows, columns;       // of the kernel
+  const float* x;                        // under the first tap of output 0
+  ptrdiff_t x_channel, x_row, x_column;  // floats from tap to tap
+  const float* w;                        // [channels, rows, columns]
+  float bias;
+  float* out;
+};
+
+struct KernelFamily {
+  const char* name;
+  bool (*available)();     // on this processor
+  bool reference = false;  // the plain definition takes the place of all below
+
+  TileKernel bits{};
+  TileKernel bytes{};   // without a run function where bit-planes serve all x_bits
+  int bytes_from = 16;  // the least x_bits for which bytes are faster than bit-planes
+  TileKernel reals{};
+
+  // out[i] = x[i] where real, -1 or +1 for kSign, q - zero for kQuant
+  void (*planar_values)(const Quantizer& quantizer, int64_t channel, const float* x, int64_t count,
+                        float* out) = nullptr;
+  void (*planar_row)(const PlanarRow& row) = nullptr;
+};
+
+}  // namespace onnxbin
+
+#endif  // ONNXBIN_KERNELS_KERNEL_FAMILY_H_

@@ -1,0 +1,32 @@
+// Convolution channel by channel, for depthwise and other small groups, where a panel of output
+// channels would be nearly empty: plain floats, vectorised along the rows of the image.
+#ifndef ONNXBIN_PLANAR_CONV_H_
+#define ONNXBIN_PLANAR_CONV_H_
+
+#include "binary_conv.h"
+
+namespace onnxbin {
+
+class PlanarConv : public BinaryConv {
+ public:
+  PlanarConv(const ConvParams& params, const ConvConstants& constants, const KernelFamily& family);
+
+  // Whether this takes fewer vector operations than tiles do.
+  static bool Suits(const ConvParams& params, const KernelFamily& family);
+
+  void Run(const float* x, const ImageShape& x_shape, float* y, const ImageShape& y_shape,
+           const Parallel& parallel) const override;
+
+ private:
+  const KernelFamily& family_;
+  ConvParams params_;
+  std::vector<float>
+      weights_;  // [M, K]: signs times scales, x_step included, summed over the bases
+  std::vector<float> bias_;
+  std::vector<float> thresholds_;
+  Quantizer quantizer_;
+};
+
+}  // namespace onnxbin
+
+#endif  // ONNXBIN_PLANAR_CONV_H_

@@ -1,0 +1,263 @@
+#include "tiled_conv.h"
+
+#include <algorithm>
+
+#include "quantizer.h"
+
+namespace onnxbin {
+namespace {
+
+// Tiles that one task works on: enough to make good use of a panel of weights, few enough to share
+// out.
+constexpr int64_t kTaskTiles = 16;
+// Pixels that one task packs.
+constexpr int64_t kTaskPixels = 256;
+// Words of expanded weights that stay in the first-level cache: 16 KiB.
+constexpr int64_t kBlockWords = 128;
+
+const TileKernel& ChooseKernel(const ConvParams& params, const KernelFamily& family) {
+  if (params.input == InputKind::kReal) return family.reals;
+  return params.x_bits >= family.bytes_from ? family.bytes : family.bits;
+}
+
+}  // namespace
+
+TiledConv::TiledConv(const ConvParams& params, const ConvConstants& constants,
+                     const KernelFamily& family)
+    : params_(params),
+      kernel_(ChooseKernel(params, family)),
+      planes_(kernel_.element == Element::kBits ? params.x_bits : 1),
+      weights_(params, constants.signs, kernel_),
+      blocks_(CutIntoBlocks()),
+      bias_(PanelOrder(params, constants.bias, kernel_)),
+      thresholds_(CopyThresholds(params, constants)) {
+  quantizer_ = MakeQuantizer(params, constants, thresholds_);
+  for (int64_t b = 0; b < params.bases; ++b) {
+    for (float scale : PanelOrder(params, constants.scale + b * params.out_channels, kernel_)) {
+      scale_.push_back(params.input == InputKind::kReal ? scale : scale * constants.x_step);
+    }
+  }
+}
+
+std::vector<TiledConv::Block> TiledConv::CutIntoBlocks() const {
+  const Range rows{0, params_.kernel[0]}, columns{0, params_.kernel[1]}, words{0, weights_.words()};
+  if (kernel_.element != Element::kReals) return {{rows, columns, words}};
+  std::vector<Block> blocks;
+  const int64_t words_at_once = std::min(words.last, kBlockWords);
+  const int64_t columns_at_once = std::min(columns.last, kBlockWords / words_at_once);
+  const int64_t rows_at_once =
+      columns_at_once < columns.last
+          ? 1
+          : std::min(rows.last, kBlockWords / (words_at_once * columns.last));
+  for (int64_t row = 0; row < rows.last; row += rows_at_once) {
+    for (int64_t column = 0; column < columns.last; column += columns_at_once) {
+      for (int64_t word = 0; word < words.last; word += words_at_once) {
+        blocks.push_back({Intersection(rows, {row, row + rows_at_once}),
+                          Intersection(columns, {column, column + columns_at_once}),
+                          Intersection(words, {word, word + words_at_once})});
+      }
+    }
+  }
+  return blocks;
+}
+
+int TiledConv::Lanes(int64_t panel) const {
+  const int64_t first = panel % weights_.panels() * kernel_.panel;
+  return static_cast<int>(std::min<int64_t>(params_.group_outputs() - first, kernel_.panel));
+}
+
+void TiledConv::PackImage(const float* x, const ImageShape& x_shape, unsigned char* packed,
+                          const Parallel& parallel) const {
+  const int64_t pixels = x_shape.height * x_shape.width;
+  const int64_t group_bytes = pixels * weights_.words() * kernel_.word_bytes;
+  const int64_t tasks = (pixels + kTaskPixels - 1) / kTaskPixels;
+  parallel.For(static_cast<size_t>(params_.group * tasks), [&](size_t index) {
+    const int64_t group = static_cast<int64_t>(index) / tasks;
+    PackJob job{};
+    job.quantizer = quantizer_;
+    if (quantizer_.thresholds) {
+      job.quantizer.thresholds += group * params_.group_channels * quantizer_.threshold_step;
+    }
+    job.planes = planes_;
+    job.x = x + group * params_.group_channels * pixels;
+    job.plane_pixels = pixels;
+    job.channels = params_.group_channels;
+    job.first = static_cast<int64_t>(index) % tasks * kTaskPixels;
+    job.count = std::min(kTaskPixels, pixels - job.first);
+    job.words = packed + group * group_bytes;
+    job.pixel_words = weights_.words();
+    job.plane_step = params_.group * group_bytes;
+    kernel_.pack(job);
+  });
+}
+
+bool TiledConv::Place(const OutputTile& tile, const Block& block, const Image& image, int64_t panel,
+                      const unsigned char* weights, Tile* placed) const {
+  const Range rows = Intersection(tile.rows, block.rows);
+  const Range columns = Intersection(tile.columns, block.columns);
+  if (rows.size() == 0 || columns.size() == 0) return false;
+
+  const int64_t word = kernel_.word_bytes;
+  const int64_t pixel = weights_.words() * word;
+  const int64_t line = image.x_shape.width * pixel;
+  const int64_t row =
+      tile.row * params_.stride[0] - params_.pad_begin[0] + rows.first * params_.dilation[0];
+  const int64_t column =
+      tile.column * params_.stride[1] - params_.pad_begin[1] + columns.first * params_.dilation[1];
+  const int64_t w_words = block.words.size() * kernel_.panel * word;
+
+  placed->pixels = tile.pixels;
+  placed->lanes = Lanes(panel);
+  placed->planes = planes_;
+  placed->rows = rows.size();
+  placed->columns = columns.size();
+  placed->words = block.words.size();
+  placed->x = image.x + panel / weights_.panels() * image.group_bytes + row * line +
+              column * pixel + block.words.first * word;
+  placed->x_pixel = tile.down ? params_.stride[0] * line : params_.stride[1] * pixel;
+  placed->x_row = params_.dilation[0] * line;
+  placed->x_column = params_.dilation[1] * pixel;
+  placed->x_plane = image.plane_bytes;
+  placed->w_column = w_words;
+  placed->w_row = block.columns.size() * w_words;
+  placed->w = weights + (rows.first - block.rows.first) * placed->w_row +
+              (columns.first - block.columns.first) * placed->w_column;
+  // Taps that are neighbours in the image and in the weights are one longer run of words.
+  if (placed->x_column == placed->words * word) {
+    placed->words *= placed->columns;
+    placed->columns = 1;
+  }
+  return true;
+}
+
+void TiledConv::Store(const OutputTile& tile, const float* sums, const Image& image,
+                      int64_t panel) const {
+  const ImageShape& y = image.y_shape;
+  const int64_t channel_step = y.height * y.width;
+  const int64_t m = panel / weights_.panels() * params_.group_outputs() +
+                    panel % weights_.panels() * kernel_.panel;
+  kernel_.store(sums, tile.pixels, Lanes(panel),
+                image.y + m * channel_step + tile.row * y.width + tile.column, channel_step,
+                tile.down ? y.width : 1);
+}
+
+void TiledConv::RunIntegers(const OutputTile* tiles, int64_t count, const Image& image,
+                            int64_t panel) const {
+  const int lanes = kernel_.panel;
+  const int64_t base_lanes = static_cast<int64_t>(bias_.size());
+  alignas(64) int32_t sums[kMaxPixels * kMaxPanel] = {};
+  alignas(64) float y[kMaxPixels * kMaxPanel];
+  alignas(64) int32_t base[kMaxPanel];
+  alignas(64) float zero[kMaxPanel];
+  for (int64_t i = 0; i < count; ++i) {
+    const OutputTile& tile = tiles[i];
+    for (int p = 0; p < tile.pixels; ++p) {
+      std::copy_n(bias_.data() + panel * lanes, lanes, y + p * lanes);
+    }
+    for (int64_t b = 0; b < params_.bases; ++b) {
+      Tile placed;
+      if (!Place(tile, blocks_.front(), image, panel, weights_.Panel(b, panel), &placed)) break;
+      kernel_.run(placed, sums);
+
+      // From sums to the integer S = sum(sign * v), and from that, by the constants of the
+      // quantiser, on. kSign: v = +-1, S = K - 2 X. Bit-planes: S = max_quantum * ones - X. Bytes:
+      // S itself.
+      const int32_t k =
+          static_cast<int32_t>(tile.rows.size() * tile.columns.size() * params_.group_channels);
+      std::fill_n(base, lanes, params_.input == InputKind::kSign ? k : 0);
+      std::fill_n(zero, lanes, 0.0f);
+      if (params_.input == InputKind::kQuant) {
+        int32_t signs[kMaxPanel] = {};
+        const int32_t* tap_sums = weights_.TapSums(b, panel);
+        for (int64_t row = tile.rows.first; row < tile.rows.last; ++row) {
+          for (int64_t column = tile.columns.first; column < tile.columns.last; ++column) {
+            const int32_t* tap = tap_sums + (row * params_.kernel[1] + column) * lanes;
+            for (int lane = 0; lane < lanes; ++lane) signs[lane] += tap[lane];
+          }
+        }
+        for (int lane = 0; lane < lanes; ++lane) {
+          if (kernel_.element == Element::kBits)
+            base[lane] = params_.max_quantum() * ((signs[lane] + k) / 2);
+          zero[lane] = quantizer_.zero * static_cast<float>(signs[lane]);
+        }
+      }
+      const int32_t factor = params_.input == InputKind::kSign   ? -2
+                             : kernel_.element == Element::kBits ? -1
+                                                                 : 1;
+      kernel_.scale(sums, tile.pixels,
+                    {factor, base, scale_.data() + b * base_lanes + panel * lanes, zero}, y);
+    }
+    Store(tile, y, image, panel);
+  }
+}
+
+void TiledConv::RunReals(const OutputTile* tiles, int64_t count, const Image& image,
+                         int64_t panel) const {
+  const int lanes = kernel_.panel;
+  const int64_t sign_words = static_cast<int64_t>(sizeof(uint32_t));
+  alignas(64) float sums[kTaskTiles][kMaxPixels * kMaxPanel];
+  alignas(64) float weights[kBlockWords * kMaxPanel];
+  for (int64_t i = 0; i < count; ++i) {
+    for (int p = 0; p < tiles[i].pixels; ++p) {
+      std::copy_n(bias_.data() + panel * lanes, lanes, sums[i] + p * lanes);
+    }
+  }
+  for (const Block& block : blocks_) {
+    float* expanded = weights;
+    for (int64_t row = block.rows.first; row < block.rows.last; ++row) {
+      for (int64_t column = block.columns.first; column < block.columns.last; ++column) {
+        const int64_t tap = row * params_.kernel[1] + column;
+        const unsigned char* signs =
+            weights_.Panel(0, panel) + tap * weights_.tap_bytes() + block.words.first * sign_words;
+        kernel_.expand(reinterpret_cast<const uint32_t*>(signs), weights_.base_bytes() / sign_words,
+                       scale_.data() + panel * lanes, static_cast<int64_t>(bias_.size()),
+                       params_.bases, block.words.size(), expanded);
+        expanded += block.words.size() * lanes;
+      }
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      Tile placed;
+      if (Place(tiles[i], block, image, panel, reinterpret_cast<const unsigned char*>(weights),
+                &placed)) {
+        kernel_.run(placed, sums[i]);
+      }
+    }
+  }
+  for (int64_t i = 0; i < count; ++i) Store(tiles[i], sums[i], image, panel);
+}
+
+void TiledConv::Run(const float* x, const ImageShape& x_shape, float* y, const ImageShape& y_shape,
+                    const Parallel& parallel) const {
+  const std::vector<OutputTile> tiles = CutIntoTiles(params_, x_shape, y_shape, kernel_.pixels);
+  const int64_t pixels = x_shape.height * x_shape.width;
+  Image image;
+  image.x_shape = x_shape;
+  image.y_shape = y_shape;
+  image.group_bytes =
+      CheckedProduct(pixels, weights_.words() * kernel_.word_bytes, "the packed input");
+  image.plane_bytes = CheckedProduct(params_.group, image.group_bytes, "the packed input");
+  AlignedBuffer packed(
+      static_cast<size_t>(CheckedProduct(image.plane_bytes, planes_, "the packed input")));
+  image.x = packed.data();
+
+  const int64_t panels = params_.group * weights_.panels();
+  const int64_t tile_count = static_cast<int64_t>(tiles.size());
+  const int64_t tasks = (tile_count + kTaskTiles - 1) / kTaskTiles;
+  for (int64_t n = 0; n < x_shape.batch; ++n) {
+    PackImage(x + n * x_shape.channels * pixels, x_shape, packed.data(), parallel);
+    image.y = y + n * y_shape.channels * y_shape.height * y_shape.width;
+    // Neighbouring tasks share a panel of weights.
+    parallel.For(static_cast<size_t>(panels * tasks), [&](size_t index) {
+      const int64_t panel = static_cast<int64_t>(index) / tasks;
+      const int64_t first = static_cast<int64_t>(index) % tasks * kTaskTiles;
+      const int64_t count = std::min(kTaskTiles, tile_count - first);
+      if (kernel_.element == Element::kReals) {
+        RunReals(tiles.data() + first, count, image, panel);
+      } else {
+        RunIntegers(tiles.data() + first, count, image, panel);
+      }
+    });
+  }
+}
+
+}  // namespace onnxbin

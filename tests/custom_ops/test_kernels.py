@@ -1,0 +1,132 @@
+"""All kernels against the C++ reference, and the reference against the definition in NumPy."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conv_cases import QUANT, REAL, SIGN, Case, expected, tensors, write_cases
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+INPUTS = [(REAL, 1), (SIGN, 1), (QUANT, 2), (QUANT, 4), (QUANT, 8)]
+
+
+def check(runner: Path, folder: Path, cases: list[Case]) -> None:
+    """The runner compares its kernels with its reference; its reference is compared with NumPy here."""
+    write_cases(cases, folder / "cases.bin")
+    done = subprocess.run(
+        [runner, folder / "cases.bin", folder / "outputs.bin"], capture_output=True, text=True
+    )
+    failed = [line + " " + repr(cases[int(line.split()[1][:-1])]) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, "\n".join(failed) + done.stderr[-4000:]
+
+    outputs = np.fromfile(folder / "outputs.bin", "<f4")
+    start = 0
+    for case in cases:
+        want = expected(case, tensors(case))
+        found = outputs[start : start + want.size].reshape(want.shape)
+        start += want.size
+        finite = want[np.isfinite(want)]
+        largest = np.abs(finite).max() if finite.size else 0.0
+        np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-6 * largest, err_msg=repr(case))
+    assert start == outputs.size
+
+
+def shapes() -> list[Case]:
+    """One case for every way in which a shape can be odd."""
+    base = Case()
+    channels = [replace(base, group_channels=c) for c in (1, 2, 31, 32, 33, 63, 64, 65, 130)]
+    outputs = [replace(base, group_outputs=m) for m in (1, 3, 8, 15, 16, 17, 31, 32, 33, 65)]
+    widths = [
+        replace(base, size=(3, w), group_channels=c, group_outputs=33) for w in range(1, 30) for c in (5, 40)
+    ]
+    columns = [replace(base, size=(h, 2), group_channels=9, group_outputs=20) for h in range(1, 30)]
+    geometry = [
+        replace(base, strides=(2, 2), size=(9, 12)),
+        replace(base, strides=(3, 1), size=(7, 11)),
+        replace(base, dilations=(2, 3), size=(9, 14), pads=(2, 3, 2, 3)),
+        replace(base, pads=(0, 2, 1, 0)),
+        replace(base, pads=(0, 0, 0, 0)),
+        replace(base, kernel=(1, 1), pads=(0, 0, 0, 0), group_channels=70, group_outputs=40),
+        replace(base, kernel=(1, 1), pads=(1, 0, 0, 2), strides=(2, 1)),
+        replace(base, kernel=(5, 5), pads=(2, 2, 2, 2), size=(3, 2)),  # larger than the image
+        replace(base, kernel=(1, 7), pads=(0, 3, 0, 3), size=(6, 20)),
+        replace(base, kernel=(2, 4), pads=(1, 1, 0, 2), size=(6, 6)),
+        replace(base, pads=(4, 4, 4, 4), size=(2, 2)),  # windows that hold nothing but padding
+        replace(base, kernel=(3, 3), pads=(3, 3, 3, 3), dilations=(3, 3), size=(1, 1)),  # one tap inside
+    ]
+    groups = [
+        replace(base, group=4, group_channels=1, group_outputs=1, size=(9, 70)),  # depthwise
+        replace(base, group=5, group_channels=1, group_outputs=2, size=(7, 9), strides=(2, 2)),
+        replace(base, group=3, group_channels=2, group_outputs=1, pads=(0, 2, 1, 0), dilations=(1, 2)),
+        replace(base, group=2, group_channels=33, group_outputs=17),
+        replace(base, group=3, group_channels=7, group_outputs=40, strides=(1, 2)),
+    ]
+    others = [
+        replace(base, batch=3, group_channels=9),
+        replace(base, batch=0),
+        replace(base, bases=3, group_outputs=37),
+        replace(base, bases=2, group=6, group_channels=1, group_outputs=1),
+        replace(base, per_channel=True, group=2, group_channels=35),
+        replace(base, group_channels=300, group_outputs=50, size=(13, 13)),
+    ]
+    return channels + outputs + widths + columns + geometry + groups + others
+
+
+@pytest.mark.parametrize(("op", "x_bits"), INPUTS)
+def test_shapes(runner: Path, tmp_path: Path, op: int, x_bits: int) -> None:
+    cases = [replace(case, op=op, x_bits=x_bits, seed=i) for i, case in enumerate(shapes())]
+    check(runner, tmp_path, cases)
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_special_inputs(runner: Path, tmp_path: Path, special: float) -> None:
+    """NaN is -s for signs, 0 for quanta, and spreads where inputs are real; infinities saturate."""
+    shapes = [
+        Case(group_channels=40, group_outputs=20, special=special),
+        Case(group=3, group_channels=1, group_outputs=1, special=special),
+    ]
+    check(
+        runner,
+        tmp_path,
+        [
+            replace(case, op=op, x_bits=x_bits, seed=seed)
+            for case in shapes
+            for op, x_bits in INPUTS
+            for seed in range(4)
+        ],
+    )
+
+
+@st.composite
+def random_cases(draw: st.DrawFn) -> Case:
+    op, x_bits = draw(st.sampled_from(INPUTS))
+    return Case(
+        op=op,
+        x_bits=x_bits,
+        bases=draw(st.integers(1, 3)),
+        group=draw(st.integers(1, 4)),
+        group_channels=draw(st.integers(1, 70)),
+        group_outputs=draw(st.integers(1, 40)),
+        kernel=(draw(st.integers(1, 5)), draw(st.integers(1, 5))),
+        strides=(draw(st.integers(1, 3)), draw(st.integers(1, 3))),
+        pads=tuple(draw(st.integers(0, 4)) for _ in range(4)),  # type: ignore[arg-type]
+        dilations=(draw(st.integers(1, 3)), draw(st.integers(1, 3))),
+        batch=draw(st.integers(0, 2)),
+        size=(draw(st.integers(1, 18)), draw(st.integers(1, 18))),
+        per_channel=draw(st.booleans()),
+        seed=draw(st.integers(0, 1000)),
+    )
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
+)
+@given(cases=st.lists(random_cases().filter(lambda case: case.fits), min_size=8, max_size=8))
+def test_random_convolutions(runner: Path, tmp_path: Path, cases: list[Case]) -> None:
+    assume(cases)
+    check(runner, tmp_path, cases)
