@@ -14,7 +14,7 @@ from onnx import GraphProto, ModelProto, NodeProto
 from onnxbin.errors import OnnxbinError
 from onnxbin.operator.function import DOMAIN
 from onnxbin.operator.weight import packed_bytes
-from onnxbin.shapes import spatial_sizes, with_input_shape
+from onnxbin.shapes import spatial_sizes, with_input_size
 from onnxbin.surgery import layer_names
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
@@ -47,12 +47,11 @@ class ConvLayer:
         """Weights and biases."""
         return int(np.prod(self.shape)) + (self.shape[0] if self.bias and self.shape else 0)
 
-    @property
-    def bytes_saved(self) -> int:
-        """What one base saves: float32 weights against bits, a scale and a bias per output channel."""
+    def bytes_saved(self, bases: int = 1) -> int:
+        """Bytes that binarizing saves: float32 weights against bits, and a scale and a bias per channel."""
         m, k = self.shape[0], int(np.prod(self.shape[1:]))
         bias_added = 0 if self.bias else 4 * m
-        return 4 * m * k - (m * packed_bytes(k) + 4 * m + bias_added)
+        return 4 * m * k - (bases * m * (packed_bytes(k) + 4) + bias_added)
 
 
 def inventory(
@@ -60,17 +59,17 @@ def inventory(
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
-    input_shape: Sequence[int] | None = None,
+    input_size: tuple[int, int] | None = None,
 ) -> list[ConvLayer]:
     """Every convolution of a prepared model (see onnxbin.prepare), in the graph's order.
 
     include, exclude: regular expressions searched in layer names. `include` makes a layer a candidate that
     would be left alone by judgement (first, head, depthwise, ...), not where it is impossible; `exclude` wins
     over it.
-    input_shape: the shape of the image input, for models whose own is dynamic.
+    input_size: height and width of the image input, for models whose own are dynamic.
     Raises OnnxbinError for a pattern that is not a regular expression or matches no layer.
     """
-    sizes = spatial_sizes(proto if input_shape is None else with_input_shape(proto, input_shape))
+    sizes = spatial_sizes(proto if input_size is None else with_input_size(proto, input_size))
     layers = list(_convolutions(proto, sizes))
     included = _compiled("--include", include, layers)
     excluded = _compiled("--exclude", exclude, layers)
@@ -173,7 +172,7 @@ def _unwise(layer: ConvLayer, ends_here: bool, is_expectation: bool) -> str | No
         return "head: no convolution behind it"
     if layer.shape[1] == 1 and layer.group > 1:
         return f"depthwise: {int(np.prod(layer.shape[1:]))} weights a filter, nothing to gain"
-    if layer.bytes_saved <= 0:
+    if layer.bytes_saved() <= 0:
         return "would not get smaller"
     return None
 

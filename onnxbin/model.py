@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -26,11 +27,13 @@ class Model:
 
     proto: all tensors loaded, also those that were stored outside the file.
     path: where it came from. file_bytes: the size of the file and of its external data.
+    sha256: of the file itself, in hexadecimal.
     """
 
     proto: ModelProto
     path: Path
     file_bytes: int
+    sha256: str
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -49,7 +52,8 @@ def load(path: str | os.PathLike[str]) -> Model:
         onnx.checker.check_model(proto)
     except (onnx.checker.ValidationError, OSError, ValueError) as error:
         raise OnnxbinError(f"{path}: not a valid ONNX model: {_first_line(error)}") from None
-    return Model(proto, path, len(content) + sum(file.stat().st_size for file in external))
+    size = len(content) + sum(file.stat().st_size for file in external)
+    return Model(proto, path, size, hashlib.sha256(content).hexdigest())
 
 
 def _parse(path: Path, content: bytes) -> ModelProto:

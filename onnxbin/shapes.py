@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx
-from onnx import ModelProto, ValueInfoProto
+from onnx import ModelProto
 
-from onnxbin.errors import OnnxbinError
+from onnxbin.images import ImageInput
 
 
 def spatial_sizes(proto: ModelProto) -> dict[str, list[int]]:
@@ -21,26 +19,16 @@ def spatial_sizes(proto: ModelProto) -> dict[str, list[int]]:
     return sizes
 
 
-def real_inputs(proto: ModelProto) -> list[ValueInfoProto]:
-    """The inputs a caller must feed: those that are not initializers listed as inputs."""
-    initializers = {tensor.name for tensor in proto.graph.initializer}
-    return [value for value in proto.graph.input if value.name not in initializers]
+def with_input_size(proto: ModelProto, size: tuple[int, int]) -> ModelProto:
+    """A copy that takes one image of this size (height, width); what was inferred from another is dropped.
 
-
-def with_input_shape(proto: ModelProto, shape: Sequence[int]) -> ModelProto:
-    """A copy whose first four-dimensional input has this shape; what was inferred from another is dropped."""
+    Raises OnnxbinError where the model has no image input, or one of another fixed size.
+    """
+    image = ImageInput.of(proto, size)
     model = ModelProto()
     model.CopyFrom(proto)
-    for value in real_inputs(model):
-        dims = value.type.tensor_type.shape.dim
-        if len(dims) == len(shape):
-            if any(d.HasField("dim_value") and d.dim_value != s for d, s in zip(dims, shape, strict=True)):
-                fixed = "x".join(str(d.dim_value or d.dim_param or "?") for d in dims)
-                raise OnnxbinError(
-                    f"--input-shape {'x'.join(map(str, shape))}: input {value.name!r} is fixed to {fixed}"
-                )
-            for dim, size in zip(dims, shape, strict=True):
-                dim.dim_value = size
-            del model.graph.value_info[:]
-            return model
-    raise OnnxbinError(f"--input-shape: the model has no input of {len(shape)} dimensions")
+    value = next(value for value in model.graph.input if value.name == image.name)
+    for dim, extent in zip(value.type.tensor_type.shape.dim, (1, *image.shape), strict=True):
+        dim.dim_value = extent
+    del model.graph.value_info[:]
+    return model

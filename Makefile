@@ -1,0 +1,39 @@
+# Everything starts from an empty machine: python3, a C++17 compiler, make.
+# The virtual environment, with all that is needed to run, train, test and format, is made on the way.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LIBRARY := $(wildcard custom_ops/CMakeLists.txt custom_ops/include/* custom_ops/src/* custom_ops/src/*/*)
+
+.PHONY: help demo test lint format clean
+
+help:  ## What there is to make.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/installed  ## Compress the embedded detector 20 times, with fine-tuning (five minutes at most).
+	$(BIN)/python examples/street/demo.py
+
+test: $(VENV)/installed  ## Run the tests.
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/installed  ## Check style and types.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	git ls-files '*.cpp' '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+
+format: $(VENV)/installed  ## Format everything.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	git ls-files '*.cpp' '*.h' | xargs $(BIN)/clang-format -i
+
+clean:  ## Remove what make made.
+	rm -rf $(VENV) build demo
+
+# Editable: Python sources are used where they stand; the library is built again when its sources change.
+$(VENV)/installed: pyproject.toml requirements-dev.txt $(LIBRARY)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt --editable '.[finetune]'
+	touch $@

@@ -1,0 +1,108 @@
+"""`onnxbin inspect`: what is in a model and what compression could do to it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from onnxbin import model as files
+from onnxbin.images import recognise
+from onnxbin.plan import Plan, plan
+from onnxbin.settings import Settings
+from onnxbin_cli.options import json_option, layer_options
+from onnxbin_cli.text import file_size, printable, shape, thousands
+
+
+@click.command(short_help="List a model's convolutions and the ratio they can reach.")
+@click.argument("model", type=click.Path(path_type=Path))
+@layer_options
+@json_option
+def inspect(model: Path, as_json: bool, **settings: Any) -> None:
+    """List the convolutions of MODEL: depth, size, cost, when each would be binarized, or why not.
+
+    \b
+    Example:
+      onnxbin inspect model.onnx
+      onnxbin inspect model.onnx --exclude 'head' --json
+    """
+    found = plan(files.load(model), Settings(**settings))
+    if as_json:
+        click.echo(json.dumps(_as_dict(found), indent=2))
+    else:
+        _show(found, Console(highlight=False))
+
+
+def _as_dict(found: Plan) -> dict[str, Any]:
+    turns = {layer.name: turn for turn, layer in enumerate(found.order, 1)}
+    return {
+        "file": str(found.original.path),
+        "bytes": found.original.file_bytes,
+        "opset": files.opset(found.original.proto),
+        "largest_ratio": found.largest_ratio,
+        "layers": [
+            {
+                **asdict(layer),
+                "parameters": layer.parameters,
+                "turn": turns.get(layer.name),
+                "ratio": found.ratios[turns[layer.name] - 1] if layer.name in turns else None,
+            }
+            for layer in found.layers
+        ],
+    }
+
+
+def _show(found: Plan, console: Console) -> None:
+    proto = found.original.proto
+    console.print(
+        Text(
+            f"{printable(str(found.original.path))}: {file_size(found.original.file_bytes)}, "
+            f"opset {files.opset(proto)}, IR {proto.ir_version}, {len(proto.graph.node)} nodes"
+        )
+    )
+    known = recognise(proto)
+    if known is not None:
+        console.print(Text(f"images: fed as {known[0]!r}: {_preprocessing(known[1])}"))
+    total = sum(layer.parameters for layer in found.layers)
+    turns = {layer.name: turn for turn, layer in enumerate(found.order, 1)}
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("turn", "ratio", "depth", "params", "MACs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("shape", no_wrap=True)
+    table.add_column("layer, or why it is left alone", overflow="fold")
+    for layer in found.layers:
+        turn = turns.get(layer.name)
+        text = Text(printable(layer.name))
+        if layer.left_alone:
+            text.append(f"\n{printable(layer.left_alone)}", style="dim")
+        table.add_row(
+            str(turn or "-"),
+            f"{found.ratios[turn - 1]:.2f}" if turn else "-",
+            str(layer.depth),
+            thousands(layer.parameters),
+            thousands(layer.macs),
+            shape(layer.shape),
+            text,
+        )
+    console.print(table)
+    binary = sum(layer.parameters for layer in found.order)
+    share = f"{100 * binary / total:.1f} %" if total else "0 %"
+    console.print(
+        f"{len(found.order)} of {len(found.layers)} convolutions can become binary, {share} of their "
+        f"{thousands(total)} parameters: a file at most {found.largest_ratio:.2f} times smaller"
+    )
+
+
+def _preprocessing(value: Any) -> str:
+    return f"{value.channels.upper()}, {value.resize}, mean {_numbers(value.mean)}, std {_numbers(value.std)}"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ",".join(f"{v:g}" for v in (values[:1] if len(set(values)) == 1 else values))

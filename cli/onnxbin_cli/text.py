@@ -1,0 +1,40 @@
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """Text from a model or a file name on one line, without characters that would steer a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text.replace("\n", " "))
+
+
+def file_size(count: int) -> str:
+    """Bytes in decimal units, as file managers show them."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.2f} MB"
+
+
+def thousands(count: int | None) -> str:
+    """A count in thousands, millions or billions; a dash where it is not known."""
+    if count is None:
+        return "-"
+    for limit, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if count >= limit:
+            return f"{count / limit:.2f} {unit}"
+    return str(count)
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes, seconds: the two largest that matter."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def shape(sizes: tuple[int, ...]) -> str:
+    """512x512x3x3; a dash where there is none."""
+    return "x".join(map(str, sizes)) or "-"

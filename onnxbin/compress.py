@@ -1,0 +1,360 @@
+"""The loop: pick a layer, binarize it, fine-tune the whole network, check, decide whether to go on.
+
+Wang, Xu, Ni, Zhuang, Xu: "Flexible Network Binarization with Layer-Wise Priority", ICIP 2018, section 3.
+What the paper leaves to a person at every step, the stop rules of `Settings` decide here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from onnx import ModelProto
+
+from onnxbin import model as files
+from onnxbin.agreement import Agreement, compared_outputs
+from onnxbin.errors import OnnxbinError
+from onnxbin.images import METADATA_KEY, Choice, ImageInput, ImageSet, choose
+from onnxbin.layers import ConvLayer
+from onnxbin.plan import Array, Plan, binary_layer, initializer_values, plan
+from onnxbin.settings import Settings
+from onnxbin.surgery import BinaryLayer, with_binary_layers, with_values
+from onnxbin.verify import Verifier
+from onnxbin.version import __version__
+
+ORIGINAL_KEY, VERSION_KEY = "onnxbin.original", "onnxbin.version"
+"""Where a written model's metadata says what it was made from (JSON: file, bytes, sha256), and by what."""
+
+HELD_BACK_SHARE, MOST_HELD_BACK = 0.15, 16
+"""Of the images, this share but at most so many are never trained on: agreement is measured on them."""
+
+RENDERED = 256
+"""Images that are rendered where the user gives none."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer's turn.
+
+    layer: which. number: from 1 on. expected: how many turns the goal takes, by the sizes of the layers.
+    training_steps: the training this turn gets.
+    """
+
+    layer: ConvLayer
+    number: int
+    expected: int
+    training_steps: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one step did.
+
+    share: of all convolutions' parameters, how many are binary now. ratio: original bytes / bytes now.
+    before, after: agreement before and after fine-tuning; None where it was not measured.
+    difference: the largest relative difference among kernel, function and PyTorch module of the new node.
+    """
+
+    layer: str
+    shape: tuple[int, ...]
+    share: float
+    ratio: float
+    before: float | None
+    after: float | None
+    difference: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out.
+
+    path: the file that was written. ratio: original bytes / its bytes. agreement: with the original on
+    held-back images, see onnxbin.agreement. reached: whether the stop rules were met. reason: why the run
+    ended. steps: what was kept, layer by layer. preprocessing: how images were fed and where that is known
+    from.
+    """
+
+    path: Path
+    ratio: float
+    agreement: float
+    reached: bool
+    reason: str
+    steps: tuple[Record, ...]
+    original_bytes: int
+    bytes: int
+    preprocessing: Choice
+    warnings: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> str:
+        """All of it, for machines."""
+        return json.dumps({**asdict(self), "path": str(self.path)}, indent=2)
+
+
+class Listener:
+    """Is told how a run goes; a subclass shows it. Every method may be left out."""
+
+    def planned(self, plan: Plan) -> None:
+        """The order of layers and the reachable ratio are known; nothing has been trained."""
+
+    def warned(self, text: str) -> None:
+        """Something the user should know."""
+
+    def layer_started(self, step: Step) -> None:
+        """A layer's turn has begun."""
+
+    def trained(self, step: Step, done: int, loss: float) -> None:
+        """One more training step of this layer's turn is done."""
+
+    def layer_finished(self, step: Step, record: Record) -> None:
+        """A layer's turn is over, and its result was kept."""
+
+
+class Trainer(Protocol):
+    """The network being compressed, and how it is trained."""
+
+    def binarize(self, layer: ConvLayer, bases: int) -> None:
+        """Turn a layer binary, from its present real weight."""
+
+    def train(self, step: Step, listener: Listener) -> None:
+        """Fine-tune the whole network."""
+
+    def real(self) -> dict[str, Array]:
+        """The initializers that training has changed, those of binary layers excepted."""
+
+    def binary(self) -> dict[str, BinaryLayer]:
+        """The binary layers as they are now, by name."""
+
+    def run_layer(self, name: str, x: Array) -> Array | None:
+        """What the module in training makes of a binary layer's input; None where there is no module."""
+
+
+class Untrained:
+    """The trainer of `--no-finetune`: binarization in closed form and nothing else. Needs no torch."""
+
+    def __init__(self, prepared: ModelProto) -> None:
+        self._values = initializer_values(prepared)
+        self._binary: dict[str, BinaryLayer] = {}
+
+    def binarize(self, layer: ConvLayer, bases: int) -> None:
+        """Signs and scales nearest to the original weight."""
+        self._binary[layer.name] = binary_layer(layer, self._values, bases)
+
+    def train(self, step: Step, listener: Listener) -> None:
+        """Nothing to train."""
+
+    def real(self) -> dict[str, Array]:
+        """Nothing has changed."""
+        return {}
+
+    def binary(self) -> dict[str, BinaryLayer]:
+        """The layers so far."""
+        return dict(self._binary)
+
+    def run_layer(self, name: str, x: Array) -> None:  # noqa: ARG002
+        """There is no module."""
+        return
+
+
+def compress(
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Result:
+    """Compress an ONNX model layer by layer and write the result.
+
+    model: the ONNX file. output: where to write; `model.binary.onnx` beside `model.onnx` by default.
+    settings: the fields of `onnxbin.settings.Settings`, such as until_ratio=20, images="photos/".
+    Ctrl-C ends the run with what has been reached so far. Raises OnnxbinError where the input is at fault.
+
+    >>> result = onnxbin.compress("model.onnx", until_ratio=20, images="photos/")
+    >>> result.ratio, result.agreement, result.reached
+    """
+    started = time.monotonic()
+    wanted = Settings(**settings)
+    source = Path(model)
+    original = files.load(source)
+    target = Path(output) if output is not None else source.with_suffix(".binary.onnx")
+    if target.resolve() == source.resolve():
+        raise OnnxbinError(f"{target}: is the model itself; name another output file")
+    files.check_writable(target)
+    run = _Run(plan(original, wanted), wanted, listener or Listener())
+    reason, reached = run.loop()
+    return run.write(target, reason, reached, started)
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """The network after some steps: the model to write, and what is known of it."""
+
+    model: ModelProto
+    records: tuple[Record, ...]
+
+
+class _Run:
+    """One compression: what it works with, and the last state that satisfied every rule."""
+
+    def __init__(self, plan: Plan, settings: Settings, listener: Listener) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._listener = listener
+        self._warnings: list[str] = []
+        self._kept: _State | None = None
+        listener.planned(plan)
+        self._check_plan()
+        self._choice = self._choose_preprocessing()
+        training, held_back = self._divide(self._open_images())
+        self._agreement = Agreement(plan.prepared, compared_outputs(plan.prepared), held_back)
+        self._verifier = Verifier(plan.prepared, plan.order, held_back)
+        self._trainer = self._make_trainer(training)
+
+    def loop(self) -> tuple[str, bool]:
+        """Layer after layer until a rule says stop. Returns why, and whether that is what was asked for."""
+        goal, most = self._settings.until_ratio, self._settings.max_drop
+        expected = self._plan.turns_until(goal)
+        try:
+            for number, layer in enumerate(self._plan.order, 1):
+                step = Step(layer, number, expected, self._settings.steps_per_layer)
+                state = self._take(step)
+                record = state.records[-1]
+                if most is not None and record.after is not None and 1 - record.after > most:
+                    change = f"with {layer.name} binary too, outputs change by {1 - record.after:.3f}"
+                    return f"{change}, more than --max-drop {most:g}", goal is None
+                self._kept = state
+                self._listener.layer_finished(step, record)
+                if goal is not None and record.ratio >= goal:
+                    return f"the file is {record.ratio:.2f} times smaller", True
+        except KeyboardInterrupt:
+            return "stopped by Ctrl-C", False
+        return "every candidate layer is binary", goal is None
+
+    def write(self, target: Path, reason: str, reached: bool, started: float) -> Result:
+        """Write the last kept state; OnnxbinError where not one layer was kept."""
+        kept = self._kept
+        if kept is None:
+            raise OnnxbinError(f"{self._plan.original.path}: nothing was written: {reason}")
+        after = kept.records[-1].after
+        size = files.save(kept.model, target)
+        return Result(
+            path=target,
+            ratio=self._plan.original.file_bytes / size,
+            agreement=after if after is not None else self._agreement.of(kept.model),
+            reached=reached,
+            reason=reason,
+            steps=kept.records,
+            original_bytes=self._plan.original.file_bytes,
+            bytes=size,
+            preprocessing=self._choice,
+            warnings=tuple(self._warnings),
+            seconds=time.monotonic() - started,
+        )
+
+    def _take(self, step: Step) -> _State:
+        """One layer's turn: binarize, fine-tune, check."""
+        started = time.monotonic()
+        self._listener.layer_started(step)
+        self._trainer.binarize(step.layer, self._settings.bases)
+        trains = self._settings.finetune is not False
+        before = self._agreement.of(self._build()) if trains else None
+        self._trainer.train(step, self._listener)
+        model = self._build()
+        measured = trains or self._settings.max_drop is not None
+        binary = self._plan.order[: step.number]
+        record = Record(
+            layer=step.layer.name,
+            shape=step.layer.shape,
+            share=sum(layer.parameters for layer in binary) / sum(i.parameters for i in self._plan.layers),
+            ratio=self._plan.original.file_bytes / model.ByteSize(),
+            before=before,
+            after=self._agreement.of(model) if measured else None,
+            difference=self._verifier.check(
+                step.layer, self._trainer.binary()[step.layer.name], self._trainer.run_layer
+            ),
+            seconds=time.monotonic() - started,
+        )
+        return _State(model, (*(self._kept.records if self._kept else ()), record))
+
+    def _build(self) -> ModelProto:
+        """The model as it would be written now."""
+        model = with_binary_layers(
+            with_values(self._plan.prepared, self._trainer.real()), self._trainer.binary()
+        )
+        original = self._plan.original
+        source = {"file": original.path.name, "bytes": original.file_bytes, "sha256": original.sha256}
+        recorded = {
+            METADATA_KEY: self._choice.preprocessing.to_json(),
+            ORIGINAL_KEY: json.dumps(source),
+            VERSION_KEY: __version__,
+        }
+        files.set_metadata(model, recorded)
+        return model
+
+    def _check_plan(self) -> None:
+        """Refuse what cannot begin, warn of what cannot be reached."""
+        plan, goal = self._plan, self._settings.until_ratio
+        if not plan.layers:
+            raise OnnxbinError(f"{plan.original.path}: has no convolution, so there is nothing to binarize")
+        if not plan.order:
+            raise OnnxbinError(
+                f"{plan.original.path}: none of its {len(plan.layers)} convolutions can be binarized; "
+                "`onnxbin inspect` says why"
+            )
+        if goal is not None and plan.largest_ratio < goal:
+            self._warn(
+                f"--until-ratio {goal:g} is out of reach: with every candidate layer binary the file is "
+                f"{plan.largest_ratio:.2f} times smaller"
+            )
+
+    def _choose_preprocessing(self) -> Choice:
+        wanted = self._settings
+        choice = choose(
+            self._plan.prepared,
+            profile=wanted.profile,
+            resize=wanted.resize,
+            channels=wanted.channels,
+            mean=wanted.mean,
+            std=wanted.std,
+        )
+        if choice.warning:
+            self._warn(choice.warning)
+        return choice
+
+    def _open_images(self) -> ImageSet:
+        target = ImageInput.of(self._plan.prepared, self._settings.input_size)
+        preprocessing = self._choice.preprocessing
+        if self._settings.images is not None:
+            return ImageSet.open(Path(self._settings.images), target, preprocessing)
+        if self._settings.finetune is not False:
+            self._warn("no --images: fine-tuning on images that onnxbin renders; real photos do better")
+        return ImageSet.rendered(RENDERED, target, preprocessing, self._settings.seed)
+
+    def _divide(self, images: ImageSet) -> tuple[ImageSet, ImageSet]:
+        if len(images) == 1:
+            self._warn("one image only: agreement is measured on the image that is trained on")
+            return images, images
+        share = min(HELD_BACK_SHARE, MOST_HELD_BACK / len(images))
+        return images.split(share, self._settings.seed)
+
+    def _make_trainer(self, training: ImageSet) -> Trainer:
+        if self._settings.finetune is False:
+            return Untrained(self._plan.prepared)
+        try:
+            from onnxbin.bridge.trainer import Distiller
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise OnnxbinError(
+                "fine-tuning needs PyTorch: `pip install onnxbin[finetune]`, or give --no-finetune"
+            ) from None
+        return Distiller(self._plan, self._settings, training)
+
+    def _warn(self, text: str) -> None:
+        self._warnings.append(text)
+        self._listener.warned(text)

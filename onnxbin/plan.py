@@ -1,0 +1,84 @@
+"""What a compression will do, known before any training: the order of layers and the size after each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import ModelProto
+
+from onnxbin.binarize import binarize
+from onnxbin.layers import ConvLayer, inventory
+from onnxbin.model import Model
+from onnxbin.operator import BinaryWeight
+from onnxbin.prepare import prepare
+from onnxbin.priority import deepest_first
+from onnxbin.settings import Settings
+from onnxbin.surgery import BinaryLayer, with_binary_layers
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """original: as read. prepared: what is compressed. layers: all convolutions. order: those to binarize.
+
+    ratios: the file ratio after each layer of `order`, from the sizes of tensors; the last one is exact.
+    """
+
+    original: Model
+    prepared: ModelProto
+    layers: list[ConvLayer]
+    order: list[ConvLayer]
+    ratios: list[float]
+
+    @property
+    def largest_ratio(self) -> float:
+        """The file ratio with every candidate binarized: no setting of this run gets beyond it."""
+        return self.ratios[-1] if self.ratios else self.original.file_bytes / self.prepared.ByteSize()
+
+    def turns_until(self, ratio: float | None) -> int:
+        """How many layers a file ratio takes; all of them where it is out of reach or not stated."""
+        reached = (turn for turn, r in enumerate(self.ratios, 1) if ratio is not None and r >= ratio)
+        return next(reached, len(self.order))
+
+
+def plan(original: Model, settings: Settings) -> Plan:
+    """Prepare the model, list its convolutions and order the candidates."""
+    prepared = prepare(original.proto)
+    layers = inventory(
+        prepared, include=settings.include, exclude=settings.exclude, input_size=settings.input_size
+    )
+    order = deepest_first(layers)
+    return Plan(original, prepared, layers, order, _ratios(original, prepared, order, settings.bases))
+
+
+def _ratios(original: Model, prepared: ModelProto, order: list[ConvLayer], bases: int) -> list[float]:
+    if not order:
+        return []
+    last = with_binary_layers(prepared, {layer.name: _blank(layer, bases) for layer in order}).ByteSize()
+    saved = np.cumsum([layer.bytes_saved(bases) for layer in order])
+    # What the formula of one layer leaves out, names and attributes and function bodies, is alike for all.
+    overhead = last - (prepared.ByteSize() - saved[-1])
+    sizes = prepared.ByteSize() - saved + overhead * np.arange(1, len(order) + 1) / len(order)
+    return [float(original.file_bytes / size) for size in sizes]
+
+
+def _blank(layer: ConvLayer, bases: int) -> BinaryLayer:
+    """A layer of the right size; what it computes does not matter."""
+    m, c, kh, kw = layer.shape
+    signs = np.ones((bases, m, c, kh, kw), np.int8)
+    return BinaryLayer(BinaryWeight(signs, np.ones((bases, m), np.float32)), np.ones(m, np.float32))
+
+
+def binary_layer(layer: ConvLayer, values: dict[str, Array], bases: int) -> BinaryLayer:
+    """What replaces `layer`, from the current values of the model's initializers."""
+    bias = values[layer.bias] if layer.bias else np.zeros(layer.shape[0], np.float32)
+    return BinaryLayer(binarize(values[layer.weight], bases), bias)
+
+
+def initializer_values(proto: ModelProto) -> dict[str, Array]:
+    """The model's initializers as arrays."""
+    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
