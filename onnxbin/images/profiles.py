@@ -84,9 +84,10 @@ def choose(
 
 
 def recognise(model: onnx.ModelProto) -> tuple[str, Preprocessing] | None:
-    """The preprocessing recorded in `model`, or that of the family its graph belongs to, else None.
+    """The preprocessing recorded in `model`, or that of its family of detectors, else None.
 
-    It comes with its name, "recorded" or one of PROFILES. Raises OnnxbinError on a record that cannot be read.
+    It comes with its name, "recorded" or one of PROFILES. Raises OnnxbinError on a record that cannot be
+    read.
     """
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
@@ -136,7 +137,7 @@ def is_yolox(outline: Outline) -> bool:
 def is_nanodet(outline: Outline) -> bool:
     """Class scores and box distributions for three strides."""
     # Three strides, each with class scores and, for four sides, a distribution over at least four distances.
-    # Every published NanoDet configuration has this mean and std. PicoDet has such outputs too, but four
+    # Every published NanoDet configuration has this mean and std. PicoDet has such outputs too, at four
     # strides.
     if len(outline.outputs) != 6 or any(len(shape) != 3 for shape in outline.outputs):
         return False

@@ -1,0 +1,103 @@
+"""A detector as a function: an image in, boxes in that image out."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from onnxbin.detection.classes import class_names
+from onnxbin.detection.detections import Candidates, Detections, Float32, Int64, Selection
+from onnxbin.detection.families import find_decoder
+from onnxbin.errors import OnnxbinError
+from onnxbin.images import Geometry, ImageInput, Preprocessing, recognise
+from onnxbin.images.outline import Outline
+from onnxbin.images.source import Pixels
+
+
+class Detector:
+    """Runs a model on images: preprocessing, ONNX Runtime, decoding, selection, boxes back in the image.
+
+    model: an ONNX detector. session: one to run it in, for instance with the operator library; by default a
+    stock session, in which binarized layers run as their function bodies. size: (height, width) of the input
+    where the model leaves it open. preprocessing: by default recognised (`images.choose` finds one for any
+    model). family: see `families.find_decoder`. names: of the classes, by default `classes.class_names`.
+    Raises OnnxbinError where the model cannot be run on images or its outputs are not understood.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        *,
+        session: onnxruntime.InferenceSession | None = None,
+        size: tuple[int, int] | None = None,
+        preprocessing: Preprocessing | None = None,
+        family: str | None = None,
+        names: list[str] | None = None,
+        selection: Selection | None = None,
+    ) -> None:
+        self.input = ImageInput.of(model, size)
+        self.preprocessing = preprocessing or _recognised(model)
+        self.selection = selection or Selection()
+        self._session = session or _stock_session(model)
+        others = [value.name for value in self._session.get_inputs() if value.name != self.input.name]
+        if others:
+            raise OnnxbinError(f"the model wants more than an image: {', '.join(others)}")
+        # One run on nothing: the shapes that the graph leaves open, and how many classes there are.
+        raw, _ = self._run(np.full((self.input.height, self.input.width, 3), 114, np.uint8))
+        self._decode = find_decoder(Outline(model, size, [output.shape for output in raw]), family)
+        self.names = names or class_names(model, self._candidates(raw).scores.shape[1])
+
+    def __call__(self, pixels: Pixels, classes: Int64 | None = None) -> Detections:
+        """What is in an image, uint8 [height, width, 3]: boxes in its pixels, cut off at its edges.
+
+        classes: look for these only.
+        """
+        raw, geometry = self._run(pixels)
+        found = self.selection(self._candidates(raw), classes)
+        height, width = pixels.shape[:2]
+        boxes = np.clip(geometry.to_image(found.boxes), 0, np.array([width, height] * 2, np.float32))
+        return Detections(boxes, found.scores, found.classes)
+
+    def _run(self, pixels: Pixels) -> tuple[list[Float32], Geometry]:
+        tensor, geometry = self.preprocessing.apply(pixels, self.input)
+        try:
+            outputs = self._session.run(None, self.input.feed([tensor]))
+        except Exception as error:  # ONNX Runtime has no base class of its own for what it raises
+            raise OnnxbinError(f"the model fails on an image: {_first_line(error)}") from None
+        return [np.asarray(output, np.float32) for output in outputs], geometry
+
+    def _candidates(self, raw: list[Float32]) -> Candidates:
+        try:
+            return self._decode(raw)
+        except (ValueError, IndexError, KeyError, StopIteration) as error:
+            shapes = ", ".join(str(list(output.shape)) for output in raw)
+            raise OnnxbinError(
+                f"outputs of shapes {shapes} do not fit the family of detectors they were read as "
+                f"({type(self._decode).__name__}: {error})"
+            ) from None
+
+
+def _recognised(model: onnx.ModelProto) -> Preprocessing:
+    found = recognise(model)
+    if found is None:
+        raise OnnxbinError(
+            "nothing says which images this model was trained on: name a preprocessing profile, "
+            "or give mean, std, resize and channel order"
+        )
+    return found[1]
+
+
+def _stock_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # old exporters' habits are warned of once a weight, at no loss here
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise OnnxbinError(f"ONNX Runtime does not load the model: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]
