@@ -232,6 +232,8 @@ class _Run:
                 if goal is not None and record.ratio >= goal:
                     return f"the file is {record.ratio:.2f} times smaller", True
         except KeyboardInterrupt:
+            if self._kept is None:
+                raise
             return "stopped by Ctrl-C", False
         return "every candidate layer is binary", goal is None
 

@@ -22,7 +22,7 @@ from onnxbin.errors import OnnxbinError
 from onnxbin.model import opset
 from onnxbin.operator.function import LOWEST_OPSET
 from onnxbin.shapes import spatial_sizes
-from onnxbin.surgery import exported, fresh_name, imported
+from onnxbin.surgery import TensorNames, exported, imported
 
 
 def prepare(proto: ModelProto) -> ModelProto:
@@ -31,11 +31,12 @@ def prepare(proto: ModelProto) -> ModelProto:
         proto = _raise_opset(proto)
     sizes = spatial_sizes(proto)
     graph = imported(proto)
-    _lift_constants(graph)
+    names = TensorNames(graph)
+    _lift_constants(graph, names)
     for node in [node for node in graph.nodes if node.op == "Conv"]:
         _make_pads_explicit(node, sizes)
     for node in [node for node in graph.nodes if node.op == "BatchNormalization"]:
-        _fold_batch_norm(node, graph)
+        _fold_batch_norm(node, graph, names)
     graph.cleanup(remove_unused_graph_inputs=False)
     return exported(graph, proto)
 
@@ -66,14 +67,14 @@ def _drop_empty_resize_inputs(proto: ModelProto) -> None:
                     node.input[index] = ""
 
 
-def _lift_constants(graph: gs.Graph) -> None:
+def _lift_constants(graph: gs.Graph, names: TensorNames) -> None:
     for node in graph.nodes:
         if node.op in ("Conv", "BatchNormalization"):
             for index, tensor in enumerate(node.inputs[1:], 1):
                 source = tensor.inputs[0] if tensor.inputs else None
                 if source is not None and source.op == "Constant" and "value" in source.attrs:
                     values = source.attrs["value"].values
-                    node.inputs[index] = gs.Constant(fresh_name(f"{tensor.name}.{index}", graph), values)
+                    node.inputs[index] = gs.Constant(names.fresh(f"{tensor.name}.{index}"), values)
 
 
 def _make_pads_explicit(node: gs.Node, sizes: dict[str, list[int]]) -> None:
@@ -100,7 +101,7 @@ def _make_pads_explicit(node: gs.Node, sizes: dict[str, list[int]]) -> None:
     node.attrs["pads"] = [*large, *small] if mode == "SAME_LOWER" else [*small, *large]
 
 
-def _fold_batch_norm(norm: gs.Node, graph: gs.Graph) -> None:
+def _fold_batch_norm(norm: gs.Node, graph: gs.Graph, names: TensorNames) -> None:
     """Rule 4. Left as it is where something else sees the Conv's own output or shares its weight."""
     source = norm.inputs[0]
     conv = source.inputs[0] if len(source.inputs) == 1 else None
@@ -119,7 +120,7 @@ def _fold_batch_norm(norm: gs.Node, graph: gs.Graph) -> None:
     weight = conv.inputs[1]
     bias = conv.inputs[2].values.astype(np.float64) if len(conv.inputs) > 2 else np.zeros_like(mean)
     folded = weight.values * factor.reshape(-1, *[1] * (weight.values.ndim - 1))
-    bias_name = conv.inputs[2].name if len(conv.inputs) > 2 else fresh_name(f"{weight.name}.bias", graph)
+    bias_name = conv.inputs[2].name if len(conv.inputs) > 2 else names.fresh(f"{weight.name}.bias")
     conv.inputs = [
         conv.inputs[0],
         gs.Constant(weight.name, folded.astype(np.float32)),

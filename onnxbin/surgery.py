@@ -9,7 +9,7 @@ matched by their first output, which survives surgery on the node itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,15 +113,21 @@ def layer_names(proto: ModelProto) -> dict[str, str]:
     }
 
 
-def fresh_name(base: str, graph: gs.Graph) -> str:
-    """`base`, or `base.2`, `base.3`, ... : a name that no tensor of the graph has."""
-    taken = graph.tensors()
-    return next(name for name in _numbered(base) if name not in taken)
+class TensorNames:
+    """The tensor names of a graph, for finding new ones."""
 
+    def __init__(self, graph: gs.Graph) -> None:
+        self._taken = set(graph.tensors())
 
-def _numbered(base: str) -> Iterator[str]:
-    yield base
-    yield from (f"{base}.{number}" for number in itertools.count(2))
+    def fresh(self, base: str) -> str:
+        """`base`, or `base.2`, `base.3`, ... : a name that no tensor had so far; it is taken from now on."""
+        name = base
+        for number in itertools.count(2):
+            if name not in self._taken:
+                break
+            name = f"{base}.{number}"
+        self._taken.add(name)
+        return name
 
 
 def with_values(proto: ModelProto, values: Mapping[str, Array]) -> ModelProto:
@@ -149,8 +155,9 @@ def with_binary_layers(proto: ModelProto, layers: Mapping[str, BinaryLayer]) -> 
     names = layer_names(proto)
     graph = imported(proto)
     convs = {names[node.outputs[0].name]: node for node in graph.nodes if node.op == "Conv"}
+    tensors = TensorNames(graph)
     for name, layer in layers.items():
-        _turn_binary(convs[name], layer, graph)
+        _turn_binary(convs[name], layer, tensors)
     graph.cleanup(remove_unused_graph_inputs=False)
     model = exported(graph, proto)
     for layer in layers.values():
@@ -165,7 +172,7 @@ def op_type(quantizer: Quantizer) -> str:
     return QUANT if isinstance(quantizer, QuantInput) else SIGN
 
 
-def _turn_binary(node: gs.Node, layer: BinaryLayer, graph: gs.Graph) -> None:
+def _turn_binary(node: gs.Node, layer: BinaryLayer, names: TensorNames) -> None:
     inputs = {"signs": layer.weight.packed(), "scale": layer.weight.scale, "bias": layer.bias}
     attributes = {
         "weight_shape": list(layer.weight.shape),
@@ -180,7 +187,7 @@ def _turn_binary(node: gs.Node, layer: BinaryLayer, graph: gs.Graph) -> None:
         attributes["x_bits"] = layer.quantizer.bits
     node.op, node.domain, node.attrs = op_type(layer.quantizer), DOMAIN, attributes
     weight = node.inputs[1].name
-    constants = [gs.Constant(fresh_name(f"{weight}.{slot}", graph), value) for slot, value in inputs.items()]
+    constants = [gs.Constant(names.fresh(f"{weight}.{slot}"), value) for slot, value in inputs.items()]
     node.inputs = [node.inputs[0], *constants]
 
 
