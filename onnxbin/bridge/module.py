@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from onnxbin.bridge import ops
 from onnxbin.bridge.binary import BinaryConv2d
-from onnxbin.bridge.tensors import to_tensor
+from onnxbin.bridge.tensors import is_numeric, to_tensor
 from onnxbin.bridge.upgrade import upgrade
 from onnxbin.errors import OnnxbinError
 from onnxbin.operator import DOMAIN, BinaryWeight, QuantInput, Quantizer, SignInput
@@ -113,8 +113,9 @@ class GraphModule(nn.Module):
             values[name] = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         for step in plan.steps:
             node = step.node
+            arguments = [_value(values, name) if name else None for name in node.inputs]
             try:
-                result = node.run(*(values[i] if i else None for i in node.inputs))  # type: ignore[misc]
+                result = node.run(*arguments)  # type: ignore[misc]
             except (RuntimeError, IndexError, ValueError, TypeError, OnnxbinError) as error:
                 raise OnnxbinError(f"{_title(node)} cannot run: {_first_line(error)}") from error
             if isinstance(result, Tensor):
@@ -123,7 +124,7 @@ class GraphModule(nn.Module):
                 values.update(zip(node.outputs, result, strict=False))
             for name in step.done_with:
                 values.pop(name, None)
-        return {name: values[name] for name in wanted}
+        return {name: _value(values, name) for name in wanted}
 
     def initializers(self) -> dict[str, npt.NDArray[Any]]:
         """The current value of every trained initializer, by its name in the ONNX graph."""
@@ -263,7 +264,7 @@ class GraphModule(nn.Module):
         made = {name for node in chosen for name in node.outputs}
         unknown = needed - made - self._stored_as.keys() - self._graph_inputs.keys()
         if unknown:
-            raise OnnxbinError(f"the graph has no tensor {min(unknown)!r}")
+            raise OnnxbinError(f"the graph has no tensor {min(unknown)!r}, or it is not numeric")
         last_use = {name: i for i, node in enumerate(chosen) for name in (*node.outputs, *node.inputs)}
         done: list[list[str]] = [[] for _ in chosen]
         for name, i in last_use.items():
@@ -288,17 +289,25 @@ def node_names(graph: GraphProto) -> dict[str, str]:
     }
 
 
+_CONSTANT_TYPES = {
+    "value_float": torch.float32,
+    "value_floats": torch.float32,
+    "value_int": torch.int64,
+    "value_ints": torch.int64,
+}
+
+
 def _constants(graph: GraphProto) -> list[tuple[str, Tensor]]:
-    """Initializers and the outputs of Constant nodes."""
-    found = [(tensor.name, to_tensor(tensor)) for tensor in graph.initializer]
+    """Initializers and the outputs of Constant nodes, except texts and the like, which no op here reads."""
+    found = [(tensor.name, to_tensor(tensor)) for tensor in graph.initializer if is_numeric(tensor)]
     for node in graph.node:
         if node.op_type == "Constant":
-            ((kind, value),) = _attributes(node).items()
-            if not kind.startswith("value"):
-                raise OnnxbinError(f"Constant {node.output[0]!r}: {kind} is not supported")
-            if not isinstance(value, Tensor):
-                value = torch.tensor(value, dtype=torch.float32 if "float" in kind else torch.int64)
-            found.append((node.output[0], value))
+            (attribute,) = node.attribute
+            if attribute.name == "value" and is_numeric(attribute.t):
+                found.append((node.output[0], to_tensor(attribute.t)))
+            elif attribute.name in _CONSTANT_TYPES:
+                value = onnx.helper.get_attribute_value(attribute)
+                found.append((node.output[0], torch.tensor(value, dtype=_CONSTANT_TYPES[attribute.name])))
     return found
 
 
@@ -321,6 +330,15 @@ def _attribute_value(attribute: AttributeProto) -> Any:
     if isinstance(value, bytes):
         return value.decode()
     return value if isinstance(value, (int, float)) else list(value)
+
+
+def _value(values: Mapping[str, Tensor], name: str) -> Tensor:
+    try:
+        return values[name]
+    except KeyError:  # such as the indices of MaxPool, or the mean of LayerNormalization
+        raise OnnxbinError(
+            f"tensor {name!r} is an optional output that fine-tuning does not provide"
+        ) from None
 
 
 def _title(node: _Node) -> str:

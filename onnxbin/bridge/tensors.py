@@ -40,6 +40,11 @@ def torch_dtype(element_type: int) -> torch.dtype:
         raise OnnxbinError(f"element type {name} is not supported in fine-tuning") from None
 
 
+def is_numeric(proto: TensorProto) -> bool:
+    """Whether `to_tensor` can read it."""
+    return proto.data_type in _DTYPES
+
+
 def to_tensor(proto: TensorProto) -> Tensor:
     """A stored ONNX tensor as a PyTorch tensor of its own memory."""
     dtype = torch_dtype(proto.data_type)
