@@ -5,6 +5,8 @@
 
 namespace onnxbin {
 
+// Each in the file of its name.
+extern const KernelFamily kAvx512Popcnt;
 extern const KernelFamily kPortable;
 
 namespace {
@@ -19,6 +21,9 @@ constexpr KernelFamily MakeReference() {
 constexpr KernelFamily kReference = MakeReference();
 
 constexpr const KernelFamily* kFamilies[] = {
+#ifdef ONNXBIN_X86_KERNELS
+    &kAvx512Popcnt,
+#endif
     &kPortable,
     &kReference,
 };

@@ -1,0 +1,15 @@
+#include "kernels/cpu_features.h"
+
+namespace onnxbin {
+
+#ifdef ONNXBIN_X86_KERNELS
+
+bool HasAvx512Popcnt() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq");
+}
+
+#endif
+
+}  // namespace onnxbin
