@@ -79,8 +79,3 @@ def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:
             value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
             copy.graph.output.append(value)
     return copy
-
-
-def compared_outputs(model: ModelProto) -> list[str]:
-    """The names of the tensors to compare: the model's float outputs."""
-    return [o.name for o in model.graph.output if o.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from onnx import ModelProto
 
 from onnxbin import model as files
-from onnxbin.agreement import Agreement, compared_outputs
+from onnxbin.agreement import Agreement
+from onnxbin.cut import compared_tensors
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import METADATA_KEY, Choice, ImageInput, ImageSet, choose
 from onnxbin.layers import ConvLayer
@@ -211,7 +212,7 @@ class _Run:
         self._check_plan()
         self._choice = self._choose_preprocessing()
         training, held_back = self._divide(self._open_images())
-        self._agreement = Agreement(plan.prepared, compared_outputs(plan.prepared), held_back)
+        self._agreement = Agreement(plan.prepared, compared_tensors(plan.prepared), held_back)
         self._verifier = Verifier(plan.prepared, plan.order, held_back)
         self._trainer = self._make_trainer(training)
 
