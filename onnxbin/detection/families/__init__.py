@@ -39,15 +39,15 @@ _RECOGNISERS: tuple[Callable[[Outline], Decoder | None], ...] = (
     suppressed.recognise,
 )
 
-FAMILIES: dict[str, Callable[[ImageInput], Decoder]] = {
+FAMILIES: dict[str, Callable[[Outline], Decoder]] = {
     "yolov8": lambda _: yolov8.Yolov8(),
     "yolov5": lambda _: yolov5.Yolov5(),
-    "yolox": yolox.Yolox,
-    "nanodet": nanodet.Nanodet,
-    "fastestdet": fastestdet.Fastestdet,
-    **{name: partial(anchors.AnchorMaps, config=config) for name, config in anchors.CONFIGS.items()},
-    "ssd": lambda target: ssd.BoxesAndScores(target, "xyxy", background=True),
-    "ssd-tensorflow": lambda target: ssd.BoxesAndScores(target, "yxyx", background=True),
+    "yolox": lambda outline: yolox.Yolox(outline.input),
+    "nanodet": lambda outline: nanodet.Nanodet(outline.input),
+    "fastestdet": lambda outline: fastestdet.Fastestdet(outline.input),
+    **{name: partial(anchors.of_outline, config=config) for name, config in anchors.CONFIGS.items()},
+    "ssd": lambda outline: ssd.of_outline(outline, "xyxy"),
+    "ssd-tensorflow": lambda outline: ssd.of_outline(outline, "yxyx"),
     "rows": lambda _: suppressed.Rows(),
 }
 """Decoders by name, for models that are not recognised."""
@@ -81,7 +81,7 @@ def find_decoder(outline: Outline, family: str | None = None) -> Decoder:
             f"no family of detectors '{family}'; "
             f"there are {', '.join(FAMILIES)}, or your own as module:function"
         )
-    return FAMILIES[family](outline.input)
+    return FAMILIES[family](outline)
 
 
 class _UserDecoder:

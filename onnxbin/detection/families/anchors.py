@@ -118,6 +118,11 @@ class AnchorMaps:
         return boxes, scores.reshape(len(boxes), -1)
 
 
+def of_outline(outline: Outline, config: AnchorConfig) -> AnchorMaps:
+    """The decoder for a model with this configuration."""
+    return AnchorMaps(outline.input, config)
+
+
 def _softmax(logits: Float32) -> Float32:
     weight = np.exp(logits - logits.max(-1, keepdims=True))
     share: Float32 = weight / weight.sum(-1, keepdims=True)
@@ -130,7 +135,7 @@ def recognise(outline: Outline) -> AnchorMaps | None:
     YOLOv2 is not recognised: nothing in the graph tells its three sets of anchors apart.
     """
     name = _config_name(outline)
-    return AnchorMaps(outline.input, CONFIGS[name]) if name else None
+    return of_outline(outline, CONFIGS[name]) if name else None
 
 
 def _config_name(outline: Outline) -> str | None:
