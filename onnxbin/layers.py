@@ -167,7 +167,7 @@ def _unwise(layer: ConvLayer, ends_here: bool, is_expectation: bool) -> str | No
     if is_expectation:
         return "fixed decoding: the expectation over box-distance bins, not learned"
     if layer.depth == 1:
-        return "first convolution: it sees the image itself"
+        return "first convolution: sees the image"
     if ends_here:
         return "head: no convolution behind it"
     if layer.shape[1] == 1 and layer.group > 1:

@@ -72,7 +72,7 @@ def _show(found: Plan, console: Console) -> None:
     total = sum(layer.parameters for layer in found.layers)
     turns = {layer.name: turn for turn, layer in enumerate(found.order, 1)}
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in ("turn", "ratio", "depth", "params", "MACs"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("shape", no_wrap=True)

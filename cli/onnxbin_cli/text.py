@@ -16,12 +16,13 @@ def file_size(count: int) -> str:
 
 
 def thousands(count: int | None) -> str:
-    """A count in thousands, millions or billions; a dash where it is not known."""
+    """A count to three digits with k, M or G; a dash where it is not known."""
     if count is None:
         return "-"
     for limit, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
         if count >= limit:
-            return f"{count / limit:.2f} {unit}"
+            scaled = count / limit
+            return f"{scaled:.{3 - len(str(int(scaled)))}f}{unit}"
     return str(count)
 
 
