@@ -1,9 +1,13 @@
-// AVX-512 with VPOPCNTDQ and VNNI (Ice Lake, Zen 4 and later): tiles of 12 pixels x 32 output channels, 24
-// vectors of sums. A step takes 2 loads of weights and 12 broadcasts for 24 vectors of work.
+// AVX-512 with VPOPCNTDQ and VNNI (Ice Lake, Zen 4 and later): tiles of 12 pixels x 32 output
+// channels, 24 vectors of sums. A step takes 2 loads of weights and 12 broadcasts for 24 vectors of
+// work.
 #include <immintrin.h>
 
 #include "kernels/cpu_features.h"
+#include "kernels/pack_vectors.h"
+#include "kernels/planar_rows.h"
 #include "kernels/tile_templates.h"
+#include "kernels/transpose_avx512.h"
 
 namespace onnxbin {
 namespace {
@@ -53,7 +57,9 @@ struct Reals {
   static Sum Zero() { return _mm512_setzero_ps(); }
   static Sum Load(const Scalar* p) { return _mm512_loadu_ps(p); }
   static void Store(Scalar* p, Sum sum) { _mm512_storeu_ps(p, sum); }
-  static Weights LoadWeights(const unsigned char* p) { return Load(reinterpret_cast<const float*>(p)); }
+  static Weights LoadWeights(const unsigned char* p) {
+    return Load(reinterpret_cast<const float*>(p));
+  }
   static Input Broadcast(const unsigned char* p) {
     return _mm512_set1_ps(*reinterpret_cast<const float*>(p));
   }
@@ -63,11 +69,11 @@ struct Reals {
 
 constexpr KernelFamily MakeFamily() {
   KernelFamily family{"avx512-popcnt", HasAvx512Popcnt};
-  family.bits = MakeTileKernel<Bits>();
-  family.bytes = MakeTileKernel<Bytes>();
+  family.bits = MakeTileKernel<Bits>(PackBitVectors<16>, StoreTile16<Bits>);
+  family.bytes = MakeTileKernel<Bytes>(PackByteVectors<16>, StoreTile16<Bytes>);
   family.bytes_from = 8;
-  family.reals = MakeTileKernel<Reals>();
-  family.planar_values = PlanarValues;
+  family.reals = MakeTileKernel<Reals>(PackReals16, StoreTile16<Reals>);
+  family.planar_values = PlanarValueVectors<16>;
   family.planar_row = PlanarRowOfAnyStride;
   return family;
 }

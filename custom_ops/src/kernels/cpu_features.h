@@ -1,4 +1,5 @@
-// What this processor, and its operating system, can run. Compiled for the oldest processor, unlike kernels.
+// What this processor, and its operating system, can run. Compiled for the oldest processor, unlike
+// kernels.
 #ifndef ONNXBIN_KERNELS_CPU_FEATURES_H_
 #define ONNXBIN_KERNELS_CPU_FEATURES_H_
 

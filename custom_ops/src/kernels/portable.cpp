@@ -2,6 +2,7 @@
 // can vectorise for reals. Quanta of 8 bits go through bit-planes.
 #include <cstring>
 
+#include "kernels/planar_rows.h"
 #include "kernels/tile_templates.h"
 
 namespace onnxbin {
@@ -71,12 +72,103 @@ struct PortableReals {
   static Sum Twice(Sum sum) { return sum; }  // reals have one plane
 };
 
+// Pixels that are packed at a time.
+constexpr int kBlock = 16;
+
+// The quanta of kBlock inputs. Clipped to 0 .. max, cutting off the fraction is the floor; a NaN
+// fails the first comparison and becomes 0.
+template <Quantizer::Kind kind>
+inline void Quantize(const Quantizer& quantizer, int64_t channel, const float* x, uint32_t* q) {
+  if constexpr (kind == Quantizer::Kind::kSign) {
+    const float threshold = quantizer.thresholds[channel * quantizer.threshold_step];
+    for (int i = 0; i < kBlock; ++i) q[i] = x[i] >= threshold ? 1u : 0u;
+  } else {
+    const float inverse_step = quantizer.inverse_step, zero = quantizer.zero, max = quantizer.max;
+    for (int i = 0; i < kBlock; ++i) {
+      float r = x[i] * inverse_step;
+      r = r + zero;
+      r = r + 0.5f;
+      r = r > 0.0f ? r : 0.0f;
+      r = r < max ? r : max;
+      q[i] = static_cast<uint32_t>(static_cast<int32_t>(r));
+    }
+  }
+}
+
+// The inputs of a block: in place, or copied and filled up with zeros where fewer are left.
+inline const float* BlockOf(const float* x, int64_t count, float* copy) {
+  if (count >= kBlock) return x;
+  for (int i = 0; i < kBlock; ++i) copy[i] = i < count ? x[i] : 0.0f;
+  return copy;
+}
+
+template <Quantizer::Kind kind, int kPlanes>
+void PackPlanes(const PackJob& job) {
+  for (int64_t first = job.first; first < job.first + job.count; first += kBlock) {
+    const int64_t left = job.first + job.count - first;
+    const int count = left < kBlock ? static_cast<int>(left) : kBlock;
+    for (int64_t word = 0; word < job.pixel_words; ++word) {
+      uint64_t words[kPlanes][kBlock] = {};
+      const int64_t first_channel = word * 64;
+      const int64_t channels_left = job.channels - first_channel;
+      const int channels = channels_left < 64 ? static_cast<int>(channels_left) : 64;
+      for (int c = 0; c < channels; ++c) {
+        float copy[kBlock];
+        uint32_t q[kBlock];
+        Quantize<kind>(job.quantizer, first_channel + c,
+                       BlockOf(job.x + (first_channel + c) * job.plane_pixels + first, left, copy),
+                       q);
+        for (int plane = 0; plane < kPlanes; ++plane) {
+          for (int i = 0; i < kBlock; ++i) {
+            words[plane][i] |= static_cast<uint64_t>(q[i] >> plane & 1) << c;
+          }
+        }
+      }
+      for (int plane = 0; plane < kPlanes; ++plane) {
+        uint64_t* out = reinterpret_cast<uint64_t*>(job.words + plane * job.plane_step);
+        for (int i = 0; i < count; ++i) out[(first + i) * job.pixel_words + word] = words[plane][i];
+      }
+    }
+  }
+}
+
+void PackBits(const PackJob& job) {
+  constexpr Quantizer::Kind kQuant = Quantizer::Kind::kQuant;
+  if (job.quantizer.kind != kQuant) return PackPlanes<Quantizer::Kind::kSign, 1>(job);
+  if (job.planes == 2) return PackPlanes<kQuant, 2>(job);
+  if (job.planes == 4) return PackPlanes<kQuant, 4>(job);
+  return PackPlanes<kQuant, 8>(job);
+}
+
+inline void PlanarValues(const Quantizer& quantizer, int64_t channel, const float* x, int64_t count,
+                         float* out) {
+  for (int64_t first = 0; first < count; first += kBlock) {
+    float copy[kBlock];
+    uint32_t q[kBlock];
+    float values[kBlock];
+    const float* block = BlockOf(x + first, count - first, copy);
+    if (quantizer.kind == Quantizer::Kind::kReal) {
+      for (int i = 0; i < kBlock; ++i) values[i] = block[i];
+    } else if (quantizer.kind == Quantizer::Kind::kSign) {
+      Quantize<Quantizer::Kind::kSign>(quantizer, channel, block, q);
+      for (int i = 0; i < kBlock; ++i) values[i] = q[i] ? 1.0f : -1.0f;
+    } else {
+      Quantize<Quantizer::Kind::kQuant>(quantizer, channel, block, q);
+      for (int i = 0; i < kBlock; ++i) {
+        values[i] = static_cast<float>(static_cast<int32_t>(q[i])) - quantizer.zero;
+      }
+    }
+    const int64_t left = count - first;
+    for (int i = 0; i < kBlock && i < left; ++i) out[first + i] = values[i];
+  }
+}
+
 bool Available() { return true; }
 
 constexpr KernelFamily MakeFamily() {
   KernelFamily family{"portable", Available};
-  family.bits = MakeTileKernel<PortableBits>();
-  family.reals = MakeTileKernel<PortableReals>();
+  family.bits = MakeTileKernel<PortableBits>(PackBits);
+  family.reals = MakeTileKernel<PortableReals>(PackReals);
   family.planar_values = PlanarValues;
   family.planar_row = PlanarRowOfAnyStride;
   return family;

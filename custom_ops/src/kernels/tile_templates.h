@@ -141,102 +141,23 @@ void ExpandSigns(const uint32_t* signs, int64_t signs_step, const float* scale, 
   }
 }
 
-// Pixels that are packed at a time: a vector of the widest instruction set.
-constexpr int kBlock = 16;
-
-// The quanta of kBlock inputs. Clipped to 0 .. max, cutting off the fraction is the floor; a NaN
-// fails the first comparison and becomes 0.
-template <Quantizer::Kind kind>
-inline void Quantize(const Quantizer& quantizer, int64_t channel, const float* x, uint32_t* q) {
-  if constexpr (kind == Quantizer::Kind::kSign) {
-    const float threshold = quantizer.thresholds[channel * quantizer.threshold_step];
-    for (int i = 0; i < kBlock; ++i) q[i] = x[i] >= threshold ? 1u : 0u;
-  } else {
-    const float inverse_step = quantizer.inverse_step, zero = quantizer.zero, max = quantizer.max;
-    for (int i = 0; i < kBlock; ++i) {
-      float r = x[i] * inverse_step;
-      r = r + zero;
-      r = r + 0.5f;
-      r = r > 0.0f ? r : 0.0f;
-      r = r < max ? r : max;
-      q[i] = static_cast<uint32_t>(static_cast<int32_t>(r));
-    }
-  }
-}
-
-// The inputs of a block: in place, or copied and filled up with zeros where fewer are left.
-inline const float* BlockOf(const float* x, int64_t count, float* copy) {
-  if (count >= kBlock) return x;
-  for (int i = 0; i < kBlock; ++i) copy[i] = i < count ? x[i] : 0.0f;
-  return copy;
-}
-
-template <typename Step, Quantizer::Kind kind, int kPlanes, int kBitsPerChannel>
-void PackQuanta(const PackJob& job) {
-  using Word = typename Step::Word;
-  // Bit-planes take one bit of the quantum each; bytes take all of it.
-  constexpr uint32_t kMask = kPlanes == 1 && kBitsPerChannel > 1 ? 0xffu : 1u;
-  for (int64_t first = job.first; first < job.first + job.count; first += kBlock) {
-    const int64_t left = job.first + job.count - first;
-    const int count = left < kBlock ? static_cast<int>(left) : kBlock;
-    for (int64_t word = 0; word < job.pixel_words; ++word) {
-      Word words[kPlanes][kBlock] = {};
-      const int64_t first_channel = word * Step::kWordChannels;
-      const int64_t channels_left = job.channels - first_channel;
-      const int channels = channels_left < Step::kWordChannels ? static_cast<int>(channels_left)
-                                                               : Step::kWordChannels;
-      for (int c = 0; c < channels; ++c) {
-        float copy[kBlock];
-        uint32_t q[kBlock];
-        Quantize<kind>(job.quantizer, first_channel + c,
-                       BlockOf(job.x + (first_channel + c) * job.plane_pixels + first, left, copy),
-                       q);
-        for (int plane = 0; plane < kPlanes; ++plane) {
-          for (int i = 0; i < kBlock; ++i) {
-            words[plane][i] |= static_cast<Word>(q[i] >> plane & kMask) << (c * kBitsPerChannel);
-          }
-        }
-      }
-      for (int plane = 0; plane < kPlanes; ++plane) {
-        unsigned char* out = job.words + plane * job.plane_step;
-        for (int i = 0; i < count; ++i) {
-          reinterpret_cast<Word*>(out)[(first + i) * job.pixel_words + word] = words[plane][i];
-        }
-      }
-    }
-  }
-}
-
-template <typename Step>
-void PackBits(const PackJob& job) {
-  constexpr Quantizer::Kind kQuant = Quantizer::Kind::kQuant;
-  if (job.quantizer.kind == Quantizer::Kind::kSign)
-    return PackQuanta<Step, Quantizer::Kind::kSign, 1, 1>(job);
-  if (job.planes == 2) return PackQuanta<Step, kQuant, 2, 1>(job);
-  if (job.planes == 4) return PackQuanta<Step, kQuant, 4, 1>(job);
-  return PackQuanta<Step, kQuant, 8, 1>(job);
-}
-
-template <typename Step>
-void PackBytes(const PackJob& job) {
-  PackQuanta<Step, Quantizer::Kind::kQuant, 1, 8>(job);
-}
-
-template <typename Step>
-void PackReals(const PackJob& job) {
+// Channel planes to pixels with their channels side by side, sixteen pixels at a time.
+inline void PackReals(const PackJob& job) {
+  constexpr int64_t kBlock = 16;
   float* out = reinterpret_cast<float*>(job.words);
   for (int64_t first = job.first; first < job.first + job.count; first += kBlock) {
     const int64_t left = job.first + job.count - first;
-    const int count = left < kBlock ? static_cast<int>(left) : kBlock;
+    const int64_t count = left < kBlock ? left : kBlock;
     for (int64_t c = 0; c < job.channels; ++c) {
       const float* x = job.x + c * job.plane_pixels + first;
-      for (int i = 0; i < count; ++i) out[(first + i) * job.pixel_words + c] = x[i];
+      for (int64_t i = 0; i < count; ++i) out[(first + i) * job.pixel_words + c] = x[i];
     }
   }
 }
 
 template <typename Step>
-constexpr TileKernel MakeTileKernel() {
+constexpr TileKernel MakeTileKernel(decltype(TileKernel::pack) pack,
+                                    decltype(TileKernel::store) store = StoreTile<Step>) {
   TileKernel kernel{};
   kernel.element = Step::kElement;
   kernel.panel = Step::kLanes * Step::kVectors;
@@ -245,73 +166,12 @@ constexpr TileKernel MakeTileKernel() {
   kernel.word_bytes = sizeof(typename Step::Word);
   static_assert(Step::kLanes * Step::kVectors <= kMaxPanel && Step::kPixels <= kMaxPixels,
                 "see kernel_family.h");
-  if constexpr (Step::kElement == Element::kBits) {
-    kernel.pack = PackBits<Step>;
-  } else if constexpr (Step::kElement == Element::kBytes) {
-    kernel.pack = PackBytes<Step>;
-  } else {
-    kernel.pack = PackReals<Step>;
-    kernel.expand = ExpandSigns<Step>;
-  }
+  if constexpr (Step::kElement == Element::kReals) kernel.expand = ExpandSigns<Step>;
+  kernel.pack = pack;
   kernel.run = RunTileOfAnySize<Step>;
   kernel.scale = ScaleTile<Step>;
-  kernel.store = StoreTile<Step>;
+  kernel.store = store;
   return kernel;
-}
-
-inline void PlanarValues(const Quantizer& quantizer, int64_t channel, const float* x, int64_t count,
-                         float* out) {
-  for (int64_t first = 0; first < count; first += kBlock) {
-    float copy[kBlock];
-    uint32_t q[kBlock];
-    float values[kBlock];
-    const float* block = BlockOf(x + first, count - first, copy);
-    if (quantizer.kind == Quantizer::Kind::kReal) {
-      for (int i = 0; i < kBlock; ++i) values[i] = block[i];
-    } else if (quantizer.kind == Quantizer::Kind::kSign) {
-      Quantize<Quantizer::Kind::kSign>(quantizer, channel, block, q);
-      for (int i = 0; i < kBlock; ++i) values[i] = q[i] ? 1.0f : -1.0f;
-    } else {
-      Quantize<Quantizer::Kind::kQuant>(quantizer, channel, block, q);
-      for (int i = 0; i < kBlock; ++i) {
-        values[i] = static_cast<float>(static_cast<int32_t>(q[i])) - quantizer.zero;
-      }
-    }
-    const int64_t left = count - first;
-    for (int i = 0; i < kBlock && i < left; ++i) out[first + i] = values[i];
-  }
-}
-
-// kCount outputs at a time, their sums in registers over all taps.
-template <int kCount, bool kDense>
-inline void PlanarOutputs(const PlanarRow& row, int64_t first) {
-  float sum[kCount];
-  for (int i = 0; i < kCount; ++i) sum[i] = row.bias;
-  const ptrdiff_t stride = kDense ? 1 : static_cast<ptrdiff_t>(row.stride);
-  const float* w = row.w;
-  for (int64_t c = 0; c < row.channels; ++c) {
-    for (int64_t r = 0; r < row.rows; ++r) {
-      const float* x = row.x + c * row.x_channel + r * row.x_row + first * stride;
-      for (int64_t s = 0; s < row.columns; ++s, ++w, x += row.x_column) {
-        for (int i = 0; i < kCount; ++i) sum[i] += *w * x[i * stride];
-      }
-    }
-  }
-  for (int i = 0; i < kCount; ++i) row.out[first + i] = sum[i];
-}
-
-template <bool kDense>
-inline void PlanarRowOfStride(const PlanarRow& row) {
-  int64_t i = 0;
-  for (; i + 64 <= row.count; i += 64) PlanarOutputs<64, kDense>(row, i);
-  for (; i + 16 <= row.count; i += 16) PlanarOutputs<16, kDense>(row, i);
-  for (; i + 4 <= row.count; i += 4) PlanarOutputs<4, kDense>(row, i);
-  for (; i < row.count; ++i) PlanarOutputs<1, kDense>(row, i);
-}
-
-inline void PlanarRowOfAnyStride(const PlanarRow& row) {
-  if (row.stride == 1) return PlanarRowOfStride<true>(row);
-  PlanarRowOfStride<false>(row);
 }
 
 }  // namespace

@@ -1,0 +1,145 @@
+// Packing with the vector types of GCC and Clang, kLanes pixels at a time: the same text for every
+// instruction set, one instruction an operation. In an unnamed namespace, like all that is compiled
+// for one instruction set; see tile_templates.h.
+#ifndef ONNXBIN_KERNELS_PACK_VECTORS_H_
+#define ONNXBIN_KERNELS_PACK_VECTORS_H_
+
+#include "kernels/kernel_family.h"
+
+namespace onnxbin {
+namespace {
+
+// GCC wants the sizes spelt out.
+template <int kLanes>
+struct VectorTypes;
+template <>
+struct VectorTypes<4> {
+  typedef float Floats __attribute__((vector_size(16)));
+  typedef int32_t Integers __attribute__((vector_size(16)));
+};
+template <>
+struct VectorTypes<8> {
+  typedef float Floats __attribute__((vector_size(32)));
+  typedef int32_t Integers __attribute__((vector_size(32)));
+};
+template <>
+struct VectorTypes<16> {
+  typedef float Floats __attribute__((vector_size(64)));
+  typedef int32_t Integers __attribute__((vector_size(64)));
+};
+
+template <int kLanes>
+struct Vectors {
+  using Floats = typename VectorTypes<kLanes>::Floats;
+  using Integers = typename VectorTypes<kLanes>::Integers;
+
+  static Floats Load(const float* p) {
+    Floats v;
+    __builtin_memcpy(&v, p, sizeof(v));
+    return v;
+  }
+  // The first `count` values, then zeros: nothing beyond them is read.
+  static Floats LoadSome(const float* p, int64_t count) {
+    Floats v = {};
+    for (int i = 0; i < kLanes && i < count; ++i) v[i] = p[i];
+    return v;
+  }
+
+  // All bits set where the input counts as +1; not for a NaN.
+  static Integers Signs(Floats x, float threshold) { return x >= threshold; }
+
+  // Clipped to 0 .. max, cutting off the fraction is the floor; a NaN fails the first comparison,
+  // becomes 0.
+  static Integers Quanta(Floats x, const Quantizer& quantizer) {
+    Floats r = x * quantizer.inverse_step;
+    r = r + quantizer.zero;
+    r = r + 0.5f;
+    const Floats least = {}, most = least + quantizer.max;
+    r = r > least ? r : least;
+    r = r < most ? r : most;
+    return __builtin_convertvector(r, Integers);
+  }
+};
+
+// Bit-planes, kPlanes of them, or with kBitsPerChannel = 8 whole quanta side by side.
+template <int kLanes, Quantizer::Kind kind, int kPlanes, int kBitsPerChannel>
+void PackWords(const PackJob& job) {
+  using V = Vectors<kLanes>;
+  using Integers = typename V::Integers;
+  constexpr int kWordChannels = 32 / kBitsPerChannel;
+  const Quantizer quantizer = job.quantizer;
+  for (int64_t word = 0; word < job.pixel_words; ++word) {
+    const int64_t first_channel = word * kWordChannels;
+    const int64_t left = job.channels - first_channel;
+    const int channels = left < kWordChannels ? static_cast<int>(left) : kWordChannels;
+    for (int64_t first = job.first; first < job.first + job.count; first += kLanes) {
+      const int64_t pixels = job.first + job.count - first;
+      const float* x = job.x + first_channel * job.plane_pixels + first;
+      Integers words[kPlanes] = {};
+      for (int c = 0; c < channels; ++c, x += job.plane_pixels) {
+        const typename V::Floats v = pixels < kLanes ? V::LoadSome(x, pixels) : V::Load(x);
+        const int32_t bit = static_cast<int32_t>(1u << (c * kBitsPerChannel));
+        if constexpr (kind == Quantizer::Kind::kSign) {
+          const float threshold =
+              quantizer.thresholds[(first_channel + c) * quantizer.threshold_step];
+          words[0] |= V::Signs(v, threshold) & bit;
+        } else {
+          const Integers q = V::Quanta(v, quantizer);
+          if constexpr (kBitsPerChannel > 1) {
+            words[0] |= q << (c * kBitsPerChannel);
+          } else {
+            for (int plane = 0; plane < kPlanes; ++plane) {
+              words[plane] |= (q & (1 << plane)) != 0 ? Integers{} + bit : Integers{};
+            }
+          }
+        }
+      }
+      for (int plane = 0; plane < kPlanes; ++plane) {
+        int32_t* out = reinterpret_cast<int32_t*>(job.words + plane * job.plane_step) +
+                       first * job.pixel_words + word;
+        for (int i = 0; i < kLanes && i < pixels; ++i) out[i * job.pixel_words] = words[plane][i];
+      }
+    }
+  }
+}
+
+template <int kLanes>
+void PackBitVectors(const PackJob& job) {
+  constexpr Quantizer::Kind kQuant = Quantizer::Kind::kQuant;
+  if (job.quantizer.kind != kQuant) return PackWords<kLanes, Quantizer::Kind::kSign, 1, 1>(job);
+  if (job.planes == 2) return PackWords<kLanes, kQuant, 2, 1>(job);
+  if (job.planes == 4) return PackWords<kLanes, kQuant, 4, 1>(job);
+  return PackWords<kLanes, kQuant, 8, 1>(job);
+}
+
+template <int kLanes>
+void PackByteVectors(const PackJob& job) {
+  PackWords<kLanes, Quantizer::Kind::kQuant, 1, 8>(job);
+}
+
+template <int kLanes>
+void PlanarValueVectors(const Quantizer& quantizer, int64_t channel, const float* x, int64_t count,
+                        float* out) {
+  using V = Vectors<kLanes>;
+  using Floats = typename V::Floats;
+  for (int64_t first = 0; first < count; first += kLanes) {
+    const int64_t left = count - first;
+    Floats v = left < kLanes ? V::LoadSome(x + first, left) : V::Load(x + first);
+    if (quantizer.kind == Quantizer::Kind::kSign) {
+      const Floats plus = Floats{} + 1.0f;
+      v = V::Signs(v, quantizer.thresholds[channel * quantizer.threshold_step]) ? plus : -plus;
+    } else if (quantizer.kind == Quantizer::Kind::kQuant) {
+      v = __builtin_convertvector(V::Quanta(v, quantizer), Floats) - quantizer.zero;
+    }
+    if (left >= kLanes) {
+      __builtin_memcpy(out + first, &v, sizeof(v));
+    } else {
+      for (int i = 0; i < left; ++i) out[first + i] = v[i];
+    }
+  }
+}
+
+}  // namespace
+}  // namespace onnxbin
+
+#endif  // ONNXBIN_KERNELS_PACK_VECTORS_H_

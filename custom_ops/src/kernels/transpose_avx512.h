@@ -1,0 +1,105 @@
+// 16 x 16 floats, transposed in registers: what tiles need to go from lanes that are channels to
+// rows of pixels.
+#ifndef ONNXBIN_KERNELS_TRANSPOSE_AVX512_H_
+#define ONNXBIN_KERNELS_TRANSPOSE_AVX512_H_
+
+#include <immintrin.h>
+
+#include "kernels/kernel_family.h"
+#include "kernels/tile_templates.h"
+
+namespace onnxbin {
+namespace {
+
+inline void Transpose16(__m512 r[16]) {
+  __m512 t[16];
+  // Pairs of rows, then 4 x 4 blocks inside each quarter of the registers.
+  ONNXBIN_UNROLL
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  ONNXBIN_UNROLL
+  for (int i = 0; i < 16; i += 4) {
+    const __m512d a = _mm512_castps_pd(t[i]), b = _mm512_castps_pd(t[i + 1]);
+    const __m512d c = _mm512_castps_pd(t[i + 2]), d = _mm512_castps_pd(t[i + 3]);
+    r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+    r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+    r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+    r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+  }
+  // The quarters themselves: r[4 i + j] holds rows 4 i .. 4 i + 3 of columns j, j + 4, j + 8, j
+  // + 12.
+  ONNXBIN_UNROLL
+  for (int j = 0; j < 4; ++j) {
+    const __m512 low02 = _mm512_shuffle_f32x4(r[j], r[4 + j], 0x88);
+    const __m512 low13 = _mm512_shuffle_f32x4(r[j], r[4 + j], 0xdd);
+    const __m512 high02 = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x88);
+    const __m512 high13 = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xdd);
+    t[j] = _mm512_shuffle_f32x4(low02, high02, 0x88);
+    t[8 + j] = _mm512_shuffle_f32x4(low02, high02, 0xdd);
+    t[4 + j] = _mm512_shuffle_f32x4(low13, high13, 0x88);
+    t[12 + j] = _mm512_shuffle_f32x4(low13, high13, 0xdd);
+  }
+  ONNXBIN_UNROLL
+  for (int i = 0; i < 16; ++i) r[i] = t[i];
+}
+
+template <typename Step>
+void StoreTile16(const float* y, int pixels, int lanes, float* out, ptrdiff_t channel_step,
+                 ptrdiff_t pixel_step) {
+  if (pixel_step != 1) return StoreTile<Step>(y, pixels, lanes, out, channel_step, pixel_step);
+  const __mmask16 used = static_cast<__mmask16>((1u << pixels) - 1);
+  for (int first = 0; first < lanes; first += 16) {
+    __m512 rows[16];
+    ONNXBIN_UNROLL
+    for (int p = 0; p < 16; ++p) {
+      rows[p] = p < Step::kPixels ? _mm512_loadu_ps(y + p * Step::kLanes * Step::kVectors + first)
+                                  : _mm512_setzero_ps();
+    }
+    Transpose16(rows);
+    float* channel = out + first * channel_step;
+    if (lanes - first >= 16) {
+      ONNXBIN_UNROLL
+      for (int lane = 0; lane < 16; ++lane)
+        _mm512_mask_storeu_ps(channel + lane * channel_step, used, rows[lane]);
+    } else {
+      for (int lane = 0; lane < lanes - first; ++lane) {
+        _mm512_mask_storeu_ps(channel + lane * channel_step, used, rows[lane]);
+      }
+    }
+  }
+}
+
+// Channel planes to pixels with their channels side by side, 16 x 16 at a time.
+inline void PackReals16(const PackJob& job) {
+  float* out = reinterpret_cast<float*>(job.words);
+  for (int64_t c = 0; c < job.channels; c += 16) {
+    const int channels = job.channels - c < 16 ? static_cast<int>(job.channels - c) : 16;
+    const __mmask16 used_channels = static_cast<__mmask16>((1u << channels) - 1);
+    for (int64_t first = job.first; first < job.first + job.count; first += 16) {
+      const int64_t left = job.first + job.count - first;
+      const int pixels = left < 16 ? static_cast<int>(left) : 16;
+      const __mmask16 used_pixels = static_cast<__mmask16>((1u << pixels) - 1);
+      __m512 rows[16];
+      ONNXBIN_UNROLL
+      for (int i = 0; i < 16; ++i) {
+        const float* x = job.x + (i < channels ? c + i : c) * job.plane_pixels + first;
+        rows[i] = _mm512_maskz_loadu_ps(used_pixels, x);
+      }
+      Transpose16(rows);
+      alignas(64) float block[16][16];
+      ONNXBIN_UNROLL
+      for (int i = 0; i < 16; ++i) _mm512_store_ps(block[i], rows[i]);
+      for (int i = 0; i < pixels; ++i) {
+        _mm512_mask_storeu_ps(out + (first + i) * job.pixel_words + c, used_channels,
+                              _mm512_load_ps(block[i]));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace onnxbin
+
+#endif  // ONNXBIN_KERNELS_TRANSPOSE_AVX512_H_
