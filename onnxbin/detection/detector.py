@@ -21,7 +21,8 @@ class Detector:
     model: an ONNX detector. session: one to run it in, for instance with the operator library; by default a
     stock session, in which binarized layers run as their function bodies. size: (height, width) of the input
     where the model leaves it open. preprocessing: by default recognised (`images.choose` finds one for any
-    model). family: see `families.find_decoder`. names: of the classes, by default `classes.class_names`.
+    model). family: see `families.find_decoder`. names: of the
+    classes, by default `classes.class_names`, else their numbers.
     Raises OnnxbinError where the model cannot be run on images or its outputs are not understood.
     """
 
@@ -46,7 +47,8 @@ class Detector:
         # One run on nothing: the shapes that the graph leaves open, and how many classes there are.
         raw, _ = self._run(np.full((self.input.height, self.input.width, 3), 114, np.uint8))
         self._decode = find_decoder(Outline(model, size, [output.shape for output in raw]), family)
-        self.names = names or class_names(model, self._candidates(raw).scores.shape[1])
+        count = self._candidates(raw).scores.shape[1]
+        self.names = names or class_names(model, count) or [str(number) for number in range(count)]
 
     def __call__(self, pixels: Pixels, classes: Int64 | None = None) -> Detections:
         """What is in an image, uint8 [height, width, 3]: boxes in its pixels, cut off at its edges.

@@ -33,7 +33,7 @@ def draw(pixels: Pixels, detections: Detections, names: Sequence[str] | None = N
         colour = _colour(kind)
         canvas.rectangle(box, outline=colour, width=line)
         name = names[kind] if names is not None and kind < len(names) else str(kind)
-        _label(canvas, (box[0], box[1]), f"{name} {score:.2f}", colour, text_size)
+        _label(image, (box[0], box[1]), f"{name} {score:.2f}", colour, text_size)
     return np.asarray(image)
 
 
@@ -61,19 +61,19 @@ def side_by_side(images: Sequence[Pixels], titles: Sequence[str]) -> Pixels:
 
 
 def _label(
-    canvas: ImageDraw.ImageDraw,
+    image: Image.Image,
     corner: tuple[float, float],
     text: str,
     colour: tuple[int, int, int],
     text_size: int,
 ) -> None:
     """Text on a plate above a box, or inside it at the image's upper edge."""
-    font = ImageFont.load_default(text_size)
+    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(text_size)
     x1, y1, x2, y2 = canvas.textbbox((0, 0), text, font=font)
     pad = max(1, text_size // 6)
     width, height = x2 - x1 + 2 * pad, y2 - y1 + 2 * pad
-    left = max(0.0, min(corner[0], canvas.im.size[0] - width))
-    top = corner[1] - height if corner[1] >= height else corner[1]
+    left = max(0.0, min(corner[0], image.width - width))
+    top = corner[1] - height if corner[1] >= height else max(0.0, corner[1])
     canvas.rectangle((left, top, left + width, top + height), fill=colour)
     # Black on light colours, white on dark ones: the eye's weights of red, green and blue.
     light = np.dot(colour, (0.299, 0.587, 0.114)) > 140

@@ -95,10 +95,9 @@ def score(
 
 def _columns(detector: Detector, labels: LabelledSet, classes: Mapping[str, int] | None) -> dict[int, int]:
     """Which class of the labels each class of the model is."""
-    if classes is None:
-        known = {name: index for index, name in enumerate(detector.names or [])}
-    else:
-        known = dict(classes)
+    known = {name: index for index, name in enumerate(detector.names)} if classes is None else dict(classes)
+    if len(known) == len(labels.names) == 1:
+        return {next(iter(known.values())): 0}  # one kind of thing on both sides, whatever it is called
     found = {known[name]: index for index, name in enumerate(labels.names) if name in known}
     if not found:
         raise OnnxbinError(

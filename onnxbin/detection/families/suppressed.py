@@ -46,22 +46,22 @@ class Lists:
         return _candidates(boxes, scores.ravel(), classes.ravel().astype(np.int64))
 
 
+@dataclass(frozen=True)
 class Selected:
     """Boxes [1, N, 4], scores [1, classes, N] and what NonMaxSuppression selected: [K, 3] = image, class,
     box.
 
-    The operator's own coordinate order: y1, x1, y2, x2, in pixels of the input.
+    positions: of the boxes, the scores and the selection among the outputs. The coordinates are in the
+    operator's own order, y1, x1, y2, x2, in pixels of the input.
     """
+
+    positions: tuple[int, ...]
 
     def __call__(self, outputs: list[Float32]) -> Candidates:
         """Decode the outputs of one image."""
-        indices = next(output for output in outputs if output.shape[-1] == 3)
-        boxes = next(output for output in outputs if output.shape[-1] == 4)[0]
-        scores = next(
-            output for output in outputs if output is not indices and output.shape[-1] == len(boxes)
-        )[0]
-        _, classes, rows = indices.reshape(-1, 3).astype(np.int64).T
-        return _candidates(boxes[rows][:, [1, 0, 3, 2]], scores[classes, rows], classes)
+        boxes, scores, selected = (outputs[position] for position in self.positions)
+        _, classes, rows = selected.reshape(-1, 3).astype(np.int64).T
+        return _candidates(boxes[0, rows][:, [1, 0, 3, 2]], scores[0, classes, rows], classes)
 
 
 def _candidates(boxes: Float32, scores: Float32, classes: Int64) -> Candidates:
@@ -90,9 +90,26 @@ def recognise(outline: Outline) -> Rows | Lists | Selected | None:
         )
     if set(names) == {"boxes", "scores", "labels"}:  # torchvision
         return Lists((names.index("boxes"), names.index("scores"), names.index("labels")), "xyxy", 1, 1)
-    producers = [outline.producer(name) for name in outline.output_names]
-    if len(shapes) == 3 and any(
-        node is not None and node.op_type == "NonMaxSuppression" for node in producers
-    ):
-        return Selected()
+    return _recognise_selected(outline)
+
+
+def _recognise_selected(outline: Outline) -> Selected | None:
+    """What the operator reads and what it selects are all outputs (under another name, perhaps)."""
+    origins = [_origin(outline, name) for name in outline.output_names]
+    for origin in origins:
+        node = outline.producer(origin)
+        if node is not None and node.op_type == "NonMaxSuppression":
+            wanted = [_origin(outline, node.input[0]), _origin(outline, node.input[1]), origin]
+            if set(wanted) <= set(origins):
+                return Selected(tuple(origins.index(tensor) for tensor in wanted))
     return None
+
+
+def _origin(outline: Outline, tensor: str) -> str:
+    """The tensor that `tensor` is a copy of."""
+    node = outline.producer(tensor)
+    return (
+        _origin(outline, node.input[0])
+        if node is not None and node.op_type in ("Identity", "Cast")
+        else tensor
+    )
