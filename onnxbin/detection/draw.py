@@ -15,25 +15,19 @@ _BAR = (24, 24, 27)
 _WHITE = (255, 255, 255)
 
 
-def draw(pixels: Pixels, detections: Detections, names: Sequence[str] | None = None) -> Pixels:
+def draw(pixels: Pixels, detections: Detections, names: Sequence[str]) -> Pixels:
     """A copy of an image, uint8 [height, width, 3], with boxes, classes and scores; the best on top."""
     image = Image.fromarray(pixels)
     canvas = ImageDraw.Draw(image)
     line, text_size = max(2, round(max(image.size) / 300)), _text_size(image.size)
-    for box, score, kind in reversed(
-        list(
-            zip(
-                detections.boxes.tolist(),
-                detections.scores.tolist(),
-                detections.classes.tolist(),
-                strict=True,
-            )
-        )
-    ):
+    for i in reversed(range(len(detections))):
+        x1, y1, x2, y2 = detections.boxes[i].tolist()
+        kind = int(detections.classes[i])
         colour = _colour(kind)
-        canvas.rectangle(box, outline=colour, width=line)
-        name = names[kind] if names is not None and kind < len(names) else str(kind)
-        _label(image, (box[0], box[1]), f"{name} {score:.2f}", colour, text_size)
+        # A network that has lost its way may turn boxes inside out.
+        canvas.rectangle((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=colour, width=line)
+        name = names[kind] if kind < len(names) else str(kind)
+        _label(image, (x1, y1), f"{name} {detections.scores[i]:.2f}", colour, text_size)
     return np.asarray(image)
 
 

@@ -24,7 +24,7 @@ Pixels = npt.NDArray[np.uint8]
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
-_END_MARKER = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_FORMATS = ("JPEG", "PNG")
 # Some cameras append data after the image; this much is looked through for the end marker.
 _TAIL_BYTES = 4096
 # What Pillow raises on damaged data, depending on where the damage is.
@@ -129,7 +129,7 @@ def read_image(path: Path, enough: int | None = None) -> Pixels:
     enough: see ImageFiles. Raises OnnxbinError naming the file.
     """
     try:
-        with Image.open(path, formats=tuple(_END_MARKER)) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             if enough is not None:
                 image.draft("RGB", (enough, enough))
             # Asks before decoding: ImageOps would otherwise copy every upright image.
@@ -141,8 +141,8 @@ def read_image(path: Path, enough: int | None = None) -> Pixels:
 
 def _check(path: Path) -> None:
     try:
-        with Image.open(path, formats=tuple(_END_MARKER)) as image:
-            marker = _END_MARKER[image.format or ""]
+        with Image.open(path, formats=_FORMATS) as image:
+            marker = b"IEND" if image.format == "PNG" else b"\xff\xd9"
             if image.mode[0] in "IF":
                 raise OnnxbinError(
                     f"{path}: more than 8 bits a channel (mode {image.mode}); convert it to 8 bits"

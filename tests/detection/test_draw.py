@@ -27,11 +27,13 @@ def test_a_box_is_drawn_on_its_border_and_not_inside_or_on_the_original() -> Non
 
 
 def test_classes_have_colours_of_their_own() -> None:
-    drawn = draw(black(200, 300), found((20, 50, 80, 150, 0.9, 0), (120, 50, 180, 150, 0.9, 1)))
+    drawn = draw(black(200, 300), found((20, 50, 80, 150, 0.9, 0), (120, 50, 180, 150, 0.9, 1)), ["a", "b"])
     assert (drawn[100, 20] != drawn[100, 120]).any()
 
 
-@pytest.mark.parametrize("box", [(0, 0, 300, 200), (280, 0, 300, 5), (-50, -50, 400, 300), (5, 5, 5, 5)])
+@pytest.mark.parametrize(
+    "box", [(0, 0, 300, 200), (280, 0, 300, 5), (-50, -50, 400, 300), (5, 5, 5, 5), (90, 90, 40, 20)]
+)
 def test_boxes_at_the_edges_keep_their_label_in_the_image(box: tuple[float, ...]) -> None:
     drawn = draw(black(200, 300), found((*box, 0.5, 99)), ["person"])  # a class without a name
     plate = (drawn != 0).any(-1)
@@ -41,7 +43,7 @@ def test_boxes_at_the_edges_keep_their_label_in_the_image(box: tuple[float, ...]
 
 def test_no_detections_no_change() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
-    np.testing.assert_array_equal(draw(pixels, found()), pixels)
+    np.testing.assert_array_equal(draw(pixels, found(), []), pixels)
 
 
 def test_side_by_side_keeps_the_pixels_of_both() -> None:

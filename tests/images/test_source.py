@@ -100,6 +100,15 @@ def test_data_after_the_image_is_no_damage(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ImageFiles([path])[0], whole)
 
 
+def test_the_several_pictures_of_a_phone_are_one_image(tmp_path: Path) -> None:
+    picture, depth = (Image.new("RGB", (40, 30), colour) for colour in ("red", "white"))
+    picture.save(tmp_path / "portrait.jpg", format="MPO", save_all=True, append_images=[depth])
+    pixels = ImageFiles([tmp_path / "portrait.jpg"])[0]
+    assert pixels.shape == (30, 40, 3)
+    assert (pixels[..., 0] > 200).all()
+    assert (pixels[..., 1] < 50).all()
+
+
 def test_damage_in_the_middle_is_named_when_decoded(tmp_path: Path) -> None:
     path = write_image(tmp_path / "holed.png", (200, 200))
     data = bytearray(path.read_bytes())

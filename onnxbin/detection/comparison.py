@@ -16,8 +16,8 @@ from onnxbin.detection.metrics import average_precision
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Of two models on a set of images.
+class Comparison:
+    """Two models on a set of images.
 
     average_precision: of the second model at IoU 0.5, the mean over the classes that the first one sees; 1
     where the second finds every box of the first and ranks none above them that is not one. NaN where the
@@ -40,9 +40,9 @@ class Agreement:
         return 2 * self.matched / total if total else 1.0
 
 
-def agreement(
+def compare(
     reference: Sequence[Detections], detections: Sequence[Detections], min_score: float = 0.3
-) -> Agreement:
+) -> Comparison:
     """Compare detections of the same images by two models.
 
     min_score: what a person would be shown. It settles what the first model says is there; the average
@@ -66,7 +66,7 @@ def agreement(
             ours, theirs = ours[position >= 0], theirs[position[position >= 0]]
             overlaps.extend(iou(second.boxes[ours], first.boxes[theirs]).diagonal().tolist())
             changes.extend((second.scores[ours] - first.scores[theirs]).tolist())
-    return Agreement(
+    return Comparison(
         average_precision=float(np.mean(precisions)) if precisions else float("nan"),
         reference_boxes=sum(map(len, shown)),
         boxes=boxes,

@@ -8,7 +8,7 @@ from PIL import Image
 
 from onnxbin.detection.detections import Detections
 from onnxbin.detection.detector import Detector
-from onnxbin.detection.evaluate import REASONABLE, evaluate, score
+from onnxbin.detection.evaluation import REASONABLE, evaluate, score
 from onnxbin.detection.labels import LabelledImage, LabelledSet, read_labels
 from onnxbin.detection.matching import Truth
 from onnxbin.errors import OnnxbinError
