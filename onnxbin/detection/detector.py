@@ -47,7 +47,14 @@ class Detector:
         # One run on nothing: the shapes that the graph leaves open, and how many classes there are.
         raw, _ = self._run(np.full((self.input.height, self.input.width, 3), 114, np.uint8))
         self._decode = find_decoder(Outline(model, size, [output.shape for output in raw]), family)
-        count = self._candidates(raw).scores.shape[1]
+        scores = self._candidates(raw).scores
+        # Key points and angles, read as classes, would be a silent wrong answer.
+        if scores.max(initial=0) > 1.01:
+            raise OnnxbinError(
+                f"scores of up to {scores.max():.3g} where 0..1 was expected: the model is not of "
+                f"the family of detectors it was read as ({type(self._decode).__name__}); name its family"
+            )
+        count = scores.shape[1]
         self.names = names or class_names(model, count) or [str(number) for number in range(count)]
 
     def __call__(self, pixels: Pixels, classes: Int64 | None = None) -> Detections:

@@ -10,12 +10,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image
 
 from onnxbin.detection.matching import Truth
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import find_images
-from onnxbin.images.source import SUFFIXES, read_coco
+from onnxbin.images.source import SUFFIXES, image_size, read_coco
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +149,7 @@ def _read_yolo(folder: Path) -> LabelledSet:
 
 def _yolo_labels(path: Path, image: Path) -> list[_Label]:
     """Lines of `class cx cy w h`, as shares of the image's sides."""
-    with Image.open(image) as header:
-        width, height = header.size
+    height, width = image_size(image)
     labels = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if not line.strip():

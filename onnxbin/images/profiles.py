@@ -24,7 +24,8 @@ PROFILES: dict[str, Preprocessing] = {
     "yolov4": Preprocessing(),
     # TensorFlow object detection API: pixels to about [-1, 1].
     "ssd-mobilenet": Preprocessing(mean=(128.0, 128.0, 128.0), std=(128.0, 128.0, 128.0)),
-    # Ultralytics, and YOLOv5/v7/v9/v10/v11 alike.
+    # Ultralytics and its line, from YOLOv5 to v12.
+    "yolov5": Preprocessing(resize="letterbox"),
     "yolov8": Preprocessing(resize="letterbox"),
     # YOLOX since 0.1.1: raw BGR pixels.
     "yolox": Preprocessing(resize="letterbox-top-left", channels="bgr", std=(1.0, 1.0, 1.0)),
@@ -122,6 +123,17 @@ def is_yolov8(outline: Outline) -> bool:
     return channels > 4 and cells == sum(outline.cells())
 
 
+def is_yolov5(outline: Outline) -> bool:
+    """One tensor of three anchors a cell, at strides 8, 16, 32 and perhaps 64: YOLOv5, v7 and their kin."""
+    # Joining the anchors of all strides after decoding began with YOLOv5 and is done by the repositories that
+    # grew from it, which kept its loader. (Darknet's detectors come as maps, or with boxes and scores apart.)
+    if len(outline.outputs) != 1 or len(outline.outputs[0]) != 3:
+        return False
+    _, anchors, channels = outline.outputs[0]
+    fine, coarse = sum(outline.cells()), (outline.input.height // 64) * (outline.input.width // 64)
+    return channels > 5 and anchors in (3 * fine, 3 * (fine + coarse))
+
+
 def is_yolox(outline: Outline) -> bool:
     """One tensor of boxes, objectness and classes a cell, behind a Focus stem."""
     # One anchor a cell, cells before channels. YOLOv6 has this shape too, with other pixels: what tells them
@@ -191,6 +203,7 @@ def is_ssd_mobilenet(outline: Outline) -> bool:
 
 _RULES: dict[str, Callable[[Outline], bool]] = {
     "yolov8": is_yolov8,
+    "yolov5": is_yolov5,
     "yolox": is_yolox,
     "nanodet": is_nanodet,
     "fastestdet": is_fastestdet,

@@ -25,6 +25,7 @@ Pixels = npt.NDArray[np.uint8]
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 _FORMATS = ("JPEG", "PNG")
+_ORIENTATION = 0x0112  # the EXIF tag
 # Some cameras append data after the image; this much is looked through for the end marker.
 _TAIL_BYTES = 4096
 # What Pillow raises on damaged data, depending on where the damage is.
@@ -133,8 +134,18 @@ def read_image(path: Path, enough: int | None = None) -> Pixels:
             if enough is not None:
                 image.draft("RGB", (enough, enough))
             # Asks before decoding: ImageOps would otherwise copy every upright image.
-            upright = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) != 1 else image
+            upright = ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
             return np.asarray(upright.convert("RGB"))
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from None
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """The (height, width) that `read_image` would give, by the header; raises OnnxbinError as it does."""
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            # Orientations 5 to 8 lie on their side.
+            return image.size if image.getexif().get(_ORIENTATION, 1) >= 5 else image.size[::-1]
     except _DAMAGE as error:
         raise _unreadable(path, error) from None
 

@@ -82,6 +82,7 @@ def test_nhwc_is_the_same_tensor_with_channels_last() -> None:
         ("yolov4", (1, 0, 0), (1, 0, 0)),
         ("ssd-mobilenet", (127 / 128, -1, -1), (127 / 128, -1, -1)),
         ("yolov8", (1, 0, 0), (114 / 255,) * 3),
+        ("yolov5", (1, 0, 0), (114 / 255,) * 3),
         ("yolox", (114, 114, 114), (0, 0, 255)),
         (
             "nanodet",

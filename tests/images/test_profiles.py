@@ -73,6 +73,11 @@ def test_look_alikes_are_not_recognised(look_alike: onnx.ModelProto) -> None:
     assert recognise(look_alike) is None
 
 
+@pytest.mark.parametrize("shape", [[1, 25200, 85], [1, 25500, 6]])
+def test_yolov5_and_its_kin_are_recognised(shape: list[int]) -> None:
+    assert recognise(model(640, [shape])) == ("yolov5", PROFILES["yolov5"])
+
+
 def test_what_onnxbin_recorded_comes_first() -> None:
     recorded = Preprocessing("letterbox-top-left", pad=3, channels="bgr")
     detector = model(640, [[1, 84, 8400]], metadata={METADATA_KEY: recorded.to_json()})

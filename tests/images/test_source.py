@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from onnxbin.errors import OnnxbinError
-from onnxbin.images.source import ImageFiles, find_images, read_image
+from onnxbin.images.source import ImageFiles, find_images, image_size, read_image
 
 
 def write_image(path: Path, size: tuple[int, int] = (40, 30), **arguments: object) -> Path:
@@ -96,6 +96,7 @@ def test_a_file_cut_short_is_named_when_opened(tmp_path: Path, suffix: str, kept
 def test_data_after_the_image_is_no_damage(tmp_path: Path) -> None:
     path = write_image(tmp_path / "motion.jpg")
     whole = read_image(path)
+    assert image_size(path) == whole.shape[:2]
     path.write_bytes(path.read_bytes() + bytes(100_000))
     np.testing.assert_array_equal(ImageFiles([path])[0], whole)
 
@@ -149,6 +150,7 @@ def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
     Image.fromarray(half).save(tmp_path / "phone.png", exif=exif)
     pixels = read_image(tmp_path / "phone.png")
     assert pixels.shape == (40, 20, 3)
+    assert image_size(tmp_path / "phone.png") == (40, 20)
     assert (pixels[:20, :, 0] == 255).all()
     assert (pixels[20:, :, 0] == 0).all()
 

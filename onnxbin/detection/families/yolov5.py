@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnxbin.detection.boxes import from_centres
 from onnxbin.detection.detections import Candidates, Float32
 from onnxbin.images.outline import Outline
-from onnxbin.images.profiles import is_yolox
+from onnxbin.images.profiles import is_yolov5, is_yolox
 
 
 class Yolov5:
@@ -18,12 +18,7 @@ class Yolov5:
 
 
 def recognise(outline: Outline) -> Yolov5 | None:
-    """Three anchors a cell of strides 8, 16, 32 (and 64), or a YOLOX that decodes its boxes in the graph."""
-    if len(outline.outputs) != 1 or len(outline.outputs[0]) != 3 or outline.outputs[0][2] <= 5:
-        return None
-    if is_yolox(outline):
-        # An Exp is what decodes widths and heights; the network itself has none.
-        return Yolov5() if "Exp" in outline.operators else None
-    coarse = (outline.input.height // 64) * (outline.input.width // 64)
-    fine = sum(outline.cells())
-    return Yolov5() if outline.outputs[0][1] in (3 * fine, 3 * (fine + coarse)) else None
+    """YOLOv5 and its kin, or a YOLOX that decodes its boxes in the graph."""
+    # An Exp is what decodes widths and heights there; the network itself has none.
+    decoded = is_yolox(outline) and "Exp" in outline.operators
+    return Yolov5() if decoded or is_yolov5(outline) else None

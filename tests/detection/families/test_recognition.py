@@ -90,6 +90,12 @@ def test_a_pose_model_is_no_detector_though_its_output_looks_like_one() -> None:
         Detector(model)
 
 
+def test_key_points_are_not_taken_for_classes() -> None:
+    model = yolov8([(20, 20, 9, 9, 3, 57.0)], classes=52)
+    with pytest.raises(OnnxbinError, match="scores of up to 57 where"):
+        Detector(model)
+
+
 def test_a_wrong_name_and_a_wrong_family_are_refused() -> None:
     with pytest.raises(OnnxbinError, match="no family of detectors 'yolo99'; there are yolov8"):
         find_decoder(KNOWN["yolov8"][0], "yolo99")
