@@ -150,8 +150,8 @@ def openvino_binary(shape: Shape, threads: int) -> Run:
     limits = [np.array(value, np.float32) for value in (0.0, 0.0, 0.0, 1.0)]
     signs = opset1.fake_quantize(x, *limits, levels=2)
     packed = np.random.default_rng(1).integers(0, 256, int(np.prod(shape.weight_shape)) // 8, dtype=np.uint8)
-    weight = opset1.constant(packed, openvino.Type.u8)
-    weight = openvino.op.Constant(openvino.Type.u1, openvino.Shape(shape.weight_shape), packed)
+    tensor = openvino.Tensor(packed, openvino.Shape(shape.weight_shape), openvino.Type.u1)
+    weight = openvino.op.Constant(tensor)
     node = opset1.binary_convolution(
         signs, weight, [shape.stride] * 2, pad, pad, [1, 1], "xnor-popcount", 0.0, "explicit"
     )

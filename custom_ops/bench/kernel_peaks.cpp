@@ -64,7 +64,7 @@ void Measure(const KernelFamily& family, const TileKernel& kernel, const char* n
   const double run = Nanoseconds([&] { kernel.run(tile, sums); });
   const double macs = static_cast<double>(channels * kernel.pixels * kernel.panel);
 
-  const Scaling scaling{1, sums, y, y};
+  const Scaling scaling{1, sums, y, y, nullptr};
   const double scale = Nanoseconds([&] { kernel.scale(sums, kernel.pixels, scaling, y); });
   const double store =
       Nanoseconds([&] { kernel.store(y, kernel.pixels, kernel.panel, out.data(), 1000, 1); });

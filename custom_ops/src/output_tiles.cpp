@@ -20,8 +20,7 @@ std::vector<Band> CutIntoBands(const ConvParams& params, int axis, int64_t in_si
     const int64_t first = origin < 0 ? (-origin + dilation - 1) / dilation : 0;
     const int64_t last = in_size > origin ? (in_size - origin + dilation - 1) / dilation : 0;
     const Range taps = Intersection({0, params.kernel[axis]}, {first, last});
-    if (!bands.empty() && bands.back().taps.first == taps.first &&
-        bands.back().taps.last == taps.last) {
+    if (!bands.empty() && bands.back().taps == taps) {
       ++bands.back().outputs.last;
     } else {
       bands.push_back({{out, out + 1}, taps});

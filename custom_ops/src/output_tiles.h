@@ -18,6 +18,7 @@ namespace onnxbin {
 struct Range {
   int64_t first, last;
   int64_t size() const { return last - first; }
+  bool operator==(const Range& other) const { return first == other.first && last == other.last; }
 };
 
 inline Range Intersection(Range a, Range b) {

@@ -9,11 +9,11 @@ namespace {
 
 // Tiles that one task works on: enough to make good use of a panel of weights, few enough to share
 // out.
-constexpr int64_t kTaskTiles = 16;
+constexpr int64_t kTaskTiles = 32;
 // Pixels that one task packs.
-constexpr int64_t kTaskPixels = 256;
-// Words of expanded weights that stay in the first-level cache: 16 KiB.
-constexpr int64_t kBlockWords = 128;
+constexpr int64_t kTaskPixels = 64;
+// Words of expanded weights that stay in the first-level cache: 32 KiB.
+constexpr int64_t kBlockWords = 256;
 
 const TileKernel& ChooseKernel(const ConvParams& params, const KernelFamily& family) {
   if (params.input == InputKind::kReal) return family.reals;
@@ -61,9 +61,15 @@ std::vector<TiledConv::Block> TiledConv::CutIntoBlocks() const {
   return blocks;
 }
 
-int TiledConv::Lanes(int64_t panel) const {
-  const int64_t first = panel % weights_.panels() * kernel_.panel;
-  return static_cast<int>(std::min<int64_t>(params_.group_outputs() - first, kernel_.panel));
+TiledConv::Panel TiledConv::MakePanel(const Image& image, int64_t index) const {
+  const int64_t group = index / weights_.panels();
+  const int64_t first =
+      index % weights_.panels() * kernel_.panel;  // of the group's output channels
+  const int64_t m = group * params_.group_outputs() + first;
+  return {index,
+          static_cast<int>(std::min<int64_t>(params_.group_outputs() - first, kernel_.panel)),
+          image.x + group * image.group_bytes,
+          image.y + m * image.y_shape.height * image.y_shape.width};
 }
 
 void TiledConv::PackImage(const float* x, const ImageShape& x_shape, unsigned char* packed,
@@ -91,8 +97,8 @@ void TiledConv::PackImage(const float* x, const ImageShape& x_shape, unsigned ch
   });
 }
 
-bool TiledConv::Place(const OutputTile& tile, const Block& block, const Image& image, int64_t panel,
-                      const unsigned char* weights, Tile* placed) const {
+bool TiledConv::Place(const OutputTile& tile, const Block& block, const Image& image,
+                      const Panel& panel, const unsigned char* weights, Tile* placed) const {
   const Range rows = Intersection(tile.rows, block.rows);
   const Range columns = Intersection(tile.columns, block.columns);
   if (rows.size() == 0 || columns.size() == 0) return false;
@@ -107,13 +113,12 @@ bool TiledConv::Place(const OutputTile& tile, const Block& block, const Image& i
   const int64_t w_words = block.words.size() * kernel_.panel * word;
 
   placed->pixels = tile.pixels;
-  placed->lanes = Lanes(panel);
+  placed->lanes = panel.lanes;
   placed->planes = planes_;
   placed->rows = rows.size();
   placed->columns = columns.size();
   placed->words = block.words.size();
-  placed->x = image.x + panel / weights_.panels() * image.group_bytes + row * line +
-              column * pixel + block.words.first * word;
+  placed->x = panel.x + row * line + column * pixel + block.words.first * word;
   placed->x_pixel = tile.down ? params_.stride[0] * line : params_.stride[1] * pixel;
   placed->x_row = params_.dilation[0] * line;
   placed->x_column = params_.dilation[1] * pixel;
@@ -130,76 +135,87 @@ bool TiledConv::Place(const OutputTile& tile, const Block& block, const Image& i
   return true;
 }
 
-void TiledConv::Store(const OutputTile& tile, const float* sums, const Image& image,
-                      int64_t panel) const {
-  const ImageShape& y = image.y_shape;
-  const int64_t channel_step = y.height * y.width;
-  const int64_t m = panel / weights_.panels() * params_.group_outputs() +
-                    panel % weights_.panels() * kernel_.panel;
-  kernel_.store(sums, tile.pixels, Lanes(panel),
-                image.y + m * channel_step + tile.row * y.width + tile.column, channel_step,
-                tile.down ? y.width : 1);
+void TiledConv::Store(const OutputTile& tile, const float* y, const Image& image,
+                      const Panel& panel) const {
+  const ImageShape& shape = image.y_shape;
+  kernel_.store(y, tile.pixels, panel.lanes, panel.y + tile.row * shape.width + tile.column,
+                shape.height * shape.width, tile.down ? shape.width : 1);
+}
+
+// With S the integer sum of sign * v over the taps inside the image, T that of the signs alone, X
+// what the kernel gives, and K the number of weights that count:
+//   kSign         v = -1 or +1       S = K - 2 X
+//   bit-planes    v = q              S = max_quantum * (T + K) / 2 - X
+//   bytes         v = q              S = X
+// and a quantum stands for q - x_zero: what remains to be taken away is x_zero * T.
+void TiledConv::ComputeOffsets(const OutputTile& tile, int64_t base, const Panel& panel,
+                               Offsets* offsets) const {
+  const int lanes = kernel_.panel;
+  const int32_t k =
+      static_cast<int32_t>(tile.rows.size() * tile.columns.size() * params_.group_channels);
+  offsets->base = base;
+  offsets->rows = tile.rows;
+  offsets->columns = tile.columns;
+  std::fill_n(offsets->sum, lanes, params_.input == InputKind::kSign ? k : 0);
+  std::fill_n(offsets->zero, lanes, 0.0f);
+  if (params_.input == InputKind::kSign) return;
+
+  int32_t signs[kMaxPanel] = {};
+  const int32_t* tap_sums = weights_.TapSums(base, panel.index);
+  for (int64_t row = tile.rows.first; row < tile.rows.last; ++row) {
+    for (int64_t column = tile.columns.first; column < tile.columns.last; ++column) {
+      const int32_t* tap = tap_sums + (row * params_.kernel[1] + column) * lanes;
+      for (int lane = 0; lane < lanes; ++lane) signs[lane] += tap[lane];
+    }
+  }
+  for (int lane = 0; lane < lanes; ++lane) {
+    if (kernel_.element == Element::kBits) {
+      offsets->sum[lane] = params_.max_quantum() * ((signs[lane] + k) / 2);
+    }
+    offsets->zero[lane] = quantizer_.zero * static_cast<float>(signs[lane]);
+  }
 }
 
 void TiledConv::RunIntegers(const OutputTile* tiles, int64_t count, const Image& image,
-                            int64_t panel) const {
+                            const Panel& panel) const {
   const int lanes = kernel_.panel;
   const int64_t base_lanes = static_cast<int64_t>(bias_.size());
+  const float* scale = scale_.data() + panel.index * lanes;
+  const float* bias = bias_.data() + panel.index * lanes;
+  const int32_t factor =
+      params_.input == InputKind::kSign ? -2 : (kernel_.element == Element::kBits ? -1 : 1);
   alignas(64) int32_t sums[kMaxPixels * kMaxPanel] = {};
   alignas(64) float y[kMaxPixels * kMaxPanel];
-  alignas(64) int32_t base[kMaxPanel];
-  alignas(64) float zero[kMaxPanel];
+  Offsets offsets;
   for (int64_t i = 0; i < count; ++i) {
     const OutputTile& tile = tiles[i];
-    for (int p = 0; p < tile.pixels; ++p) {
-      std::copy_n(bias_.data() + panel * lanes, lanes, y + p * lanes);
-    }
     for (int64_t b = 0; b < params_.bases; ++b) {
       Tile placed;
-      if (!Place(tile, blocks_.front(), image, panel, weights_.Panel(b, panel), &placed)) break;
-      kernel_.run(placed, sums);
-
-      // From sums to the integer S = sum(sign * v), and from that, by the constants of the
-      // quantiser, on. kSign: v = +-1, S = K - 2 X. Bit-planes: S = max_quantum * ones - X. Bytes:
-      // S itself.
-      const int32_t k =
-          static_cast<int32_t>(tile.rows.size() * tile.columns.size() * params_.group_channels);
-      std::fill_n(base, lanes, params_.input == InputKind::kSign ? k : 0);
-      std::fill_n(zero, lanes, 0.0f);
-      if (params_.input == InputKind::kQuant) {
-        int32_t signs[kMaxPanel] = {};
-        const int32_t* tap_sums = weights_.TapSums(b, panel);
-        for (int64_t row = tile.rows.first; row < tile.rows.last; ++row) {
-          for (int64_t column = tile.columns.first; column < tile.columns.last; ++column) {
-            const int32_t* tap = tap_sums + (row * params_.kernel[1] + column) * lanes;
-            for (int lane = 0; lane < lanes; ++lane) signs[lane] += tap[lane];
-          }
-        }
-        for (int lane = 0; lane < lanes; ++lane) {
-          if (kernel_.element == Element::kBits)
-            base[lane] = params_.max_quantum() * ((signs[lane] + k) / 2);
-          zero[lane] = quantizer_.zero * static_cast<float>(signs[lane]);
-        }
+      if (!Place(tile, blocks_.front(), image, panel, weights_.Panel(b, panel.index), &placed)) {
+        for (int p = 0; p < tile.pixels; ++p) std::copy_n(bias, lanes, y + p * lanes);
+        break;
       }
-      const int32_t factor = params_.input == InputKind::kSign   ? -2
-                             : kernel_.element == Element::kBits ? -1
-                                                                 : 1;
-      kernel_.scale(sums, tile.pixels,
-                    {factor, base, scale_.data() + b * base_lanes + panel * lanes, zero}, y);
+      kernel_.run(placed, sums);
+      if (offsets.base != b || !(offsets.rows == tile.rows) || !(offsets.columns == tile.columns)) {
+        ComputeOffsets(tile, b, panel, &offsets);
+      }
+      kernel_.scale(
+          sums, tile.pixels,
+          {factor, offsets.sum, scale + b * base_lanes, offsets.zero, b == 0 ? bias : nullptr}, y);
     }
     Store(tile, y, image, panel);
   }
 }
 
 void TiledConv::RunReals(const OutputTile* tiles, int64_t count, const Image& image,
-                         int64_t panel) const {
+                         const Panel& panel) const {
   const int lanes = kernel_.panel;
-  const int64_t sign_words = static_cast<int64_t>(sizeof(uint32_t));
+  const int64_t sign_bytes = static_cast<int64_t>(sizeof(uint32_t));
   alignas(64) float sums[kTaskTiles][kMaxPixels * kMaxPanel];
   alignas(64) float weights[kBlockWords * kMaxPanel];
   for (int64_t i = 0; i < count; ++i) {
     for (int p = 0; p < tiles[i].pixels; ++p) {
-      std::copy_n(bias_.data() + panel * lanes, lanes, sums[i] + p * lanes);
+      std::copy_n(bias_.data() + panel.index * lanes, lanes, sums[i] + p * lanes);
     }
   }
   for (const Block& block : blocks_) {
@@ -207,10 +223,10 @@ void TiledConv::RunReals(const OutputTile* tiles, int64_t count, const Image& im
     for (int64_t row = block.rows.first; row < block.rows.last; ++row) {
       for (int64_t column = block.columns.first; column < block.columns.last; ++column) {
         const int64_t tap = row * params_.kernel[1] + column;
-        const unsigned char* signs =
-            weights_.Panel(0, panel) + tap * weights_.tap_bytes() + block.words.first * sign_words;
-        kernel_.expand(reinterpret_cast<const uint32_t*>(signs), weights_.base_bytes() / sign_words,
-                       scale_.data() + panel * lanes, static_cast<int64_t>(bias_.size()),
+        const unsigned char* signs = weights_.Panel(0, panel.index) + tap * weights_.tap_bytes() +
+                                     block.words.first * sign_bytes;
+        kernel_.expand(reinterpret_cast<const uint32_t*>(signs), weights_.base_bytes() / sign_bytes,
+                       scale_.data() + panel.index * lanes, static_cast<int64_t>(bias_.size()),
                        params_.bases, block.words.size(), expanded);
         expanded += block.words.size() * lanes;
       }
@@ -230,11 +246,11 @@ void TiledConv::Run(const float* x, const ImageShape& x_shape, float* y, const I
                     const Parallel& parallel) const {
   const std::vector<OutputTile> tiles = CutIntoTiles(params_, x_shape, y_shape, kernel_.pixels);
   const int64_t pixels = x_shape.height * x_shape.width;
+  const int64_t pixel_bytes = weights_.words() * kernel_.word_bytes;
   Image image;
   image.x_shape = x_shape;
   image.y_shape = y_shape;
-  image.group_bytes =
-      CheckedProduct(pixels, weights_.words() * kernel_.word_bytes, "the packed input");
+  image.group_bytes = CheckedProduct(pixels, pixel_bytes, "the packed input");
   image.plane_bytes = CheckedProduct(params_.group, image.group_bytes, "the packed input");
   AlignedBuffer packed(
       static_cast<size_t>(CheckedProduct(image.plane_bytes, planes_, "the packed input")));
@@ -248,7 +264,7 @@ void TiledConv::Run(const float* x, const ImageShape& x_shape, float* y, const I
     image.y = y + n * y_shape.channels * y_shape.height * y_shape.width;
     // Neighbouring tasks share a panel of weights.
     parallel.For(static_cast<size_t>(panels * tasks), [&](size_t index) {
-      const int64_t panel = static_cast<int64_t>(index) / tasks;
+      const Panel panel = MakePanel(image, static_cast<int64_t>(index) / tasks);
       const int64_t first = static_cast<int64_t>(index) % tasks * kTaskTiles;
       const int64_t count = std::min(kTaskTiles, tile_count - first);
       if (kernel_.element == Element::kReals) {

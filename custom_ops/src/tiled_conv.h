@@ -29,18 +29,35 @@ class TiledConv : public BinaryConv {
     ImageShape x_shape, y_shape;
     float* y;
   };
+  // What integer sums are corrected by; the same for all tiles with the same taps.
+  struct Offsets {
+    Range rows, columns;
+    int64_t base = -1;
+    int32_t sum[kMaxPanel];
+    float zero[kMaxPanel];
+  };
+  // The output channels of one panel, and where an image has their group's input and their output.
+  struct Panel {
+    int64_t index;
+    int lanes;
+    const unsigned char* x;
+    float* y;
+  };
 
   void PackImage(const float* x, const ImageShape& x_shape, unsigned char* packed,
                  const Parallel& parallel) const;
   std::vector<Block> CutIntoBlocks() const;
-  // The part of `tile` in `block`, for one group and one panel of weights; false where that is
-  // empty.
-  bool Place(const OutputTile& tile, const Block& block, const Image& image, int64_t panel,
+  Panel MakePanel(const Image& image, int64_t index) const;
+  // The part of `tile` in `block`, for one panel of weights; false where that is empty.
+  bool Place(const OutputTile& tile, const Block& block, const Image& image, const Panel& panel,
              const unsigned char* weights, Tile* placed) const;
-  void RunIntegers(const OutputTile* tiles, int64_t count, const Image& image, int64_t panel) const;
-  void RunReals(const OutputTile* tiles, int64_t count, const Image& image, int64_t panel) const;
-  void Store(const OutputTile& tile, const float* sums, const Image& image, int64_t panel) const;
-  int Lanes(int64_t panel) const;
+  void ComputeOffsets(const OutputTile& tile, int64_t base, const Panel& panel,
+                      Offsets* offsets) const;
+  void RunIntegers(const OutputTile* tiles, int64_t count, const Image& image,
+                   const Panel& panel) const;
+  void RunReals(const OutputTile* tiles, int64_t count, const Image& image,
+                const Panel& panel) const;
+  void Store(const OutputTile& tile, const float* y, const Image& image, const Panel& panel) const;
 
   ConvParams params_;
   TileKernel kernel_;

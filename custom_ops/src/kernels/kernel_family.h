@@ -26,7 +26,7 @@
 namespace onnxbin {
 
 constexpr int kMaxPanel = 32;   // lanes of the widest panel
-constexpr int kMaxPixels = 16;  // of the longest tile
+constexpr int kMaxPixels = 12;  // of the longest tile
 
 enum class Element { kBits, kBytes, kReals };
 
@@ -74,6 +74,7 @@ struct Scaling {
   const int32_t* base;
   const float* scale;
   const float* zero;
+  const float* bias;
 };
 
 struct TileKernel {

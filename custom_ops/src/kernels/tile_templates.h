@@ -15,6 +15,8 @@
 #ifndef ONNXBIN_KERNELS_TILE_TEMPLATES_H_
 #define ONNXBIN_KERNELS_TILE_TEMPLATES_H_
 
+#include <utility>
+
 #include "kernels/kernel_family.h"
 
 #if defined(__clang__)
@@ -84,22 +86,24 @@ void RunTile(const Tile& tile, void* sums) {
   }
 }
 
-// Calls the tile kernel of exactly tile.pixels pixels and as many vectors as the lanes in use need.
-template <typename Step, int kVectors, int kPixels = Step::kPixels>
-void RunTileOfPixels(const Tile& tile, void* sums) {
-  if constexpr (kPixels > 1) {
-    if (tile.pixels < kPixels) return RunTileOfPixels<Step, kVectors, kPixels - 1>(tile, sums);
-  }
-  RunTile<Step, kPixels, kVectors>(tile, sums);
-}
+// The tile kernels of 1 .. kPixels pixels and as many vectors.
+template <typename Step, int kVectors,
+          typename Pixels = std::make_integer_sequence<int, Step::kPixels>>
+struct TilesOfAnyLength;
+template <typename Step, int kVectors, int... kIndex>
+struct TilesOfAnyLength<Step, kVectors, std::integer_sequence<int, kIndex...>> {
+  static constexpr void (*kRun[])(const Tile&, void*) = {RunTile<Step, kIndex + 1, kVectors>...};
+};
 
+// Calls the tile kernel of exactly tile.pixels pixels and as many vectors as the lanes in use need.
 template <typename Step, int kVectors = Step::kVectors>
 void RunTileOfAnySize(const Tile& tile, void* sums) {
   if constexpr (kVectors > 1) {
-    if (tile.lanes <= (kVectors - 1) * Step::kLanes)
+    if (tile.lanes <= (kVectors - 1) * Step::kLanes) {
       return RunTileOfAnySize<Step, kVectors - 1>(tile, sums);
+    }
   }
-  RunTileOfPixels<Step, kVectors>(tile, sums);
+  TilesOfAnyLength<Step, kVectors>::kRun[tile.pixels - 1](tile, sums);
 }
 
 template <typename Step>
@@ -108,7 +112,9 @@ void ScaleTile(const int32_t* sums, int pixels, const Scaling& scaling, float* y
   for (int p = 0; p < pixels; ++p) {
     for (int lane = 0; lane < kPanel; ++lane) {
       const int32_t sum = scaling.base[lane] + scaling.factor * sums[p * kPanel + lane];
-      y[p * kPanel + lane] += scaling.scale[lane] * (static_cast<float>(sum) - scaling.zero[lane]);
+      const float scaled = scaling.scale[lane] * (static_cast<float>(sum) - scaling.zero[lane]);
+      const float start = scaling.bias ? scaling.bias[lane] : y[p * kPanel + lane];
+      y[p * kPanel + lane] = start + scaled;
     }
   }
 }
