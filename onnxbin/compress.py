@@ -349,14 +349,14 @@ class _Run:
         if self._settings.finetune is False:
             return Untrained(self._plan.prepared)
         try:
-            from onnxbin.bridge.trainer import Distiller
+            from onnxbin.bridge.trainer import NetworkTrainer
         except ModuleNotFoundError as error:
             if error.name != "torch":
                 raise
             raise OnnxbinError(
                 "fine-tuning needs PyTorch: `pip install onnxbin[finetune]`, or give --no-finetune"
             ) from None
-        return Distiller(self._plan, self._settings, training)
+        return NetworkTrainer(self._plan, self._settings, training)
 
     def _warn(self, text: str) -> None:
         self._warnings.append(text)

@@ -18,6 +18,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import ModelProto, NodeProto
 
+from onnxbin.errors import OnnxbinError
 from onnxbin.model import opset
 from onnxbin.operator import BinaryWeight, QuantInput, Quantizer, function
 from onnxbin.operator.function import DOMAIN, QUANT, REAL, SIGN, VERSION
@@ -131,18 +132,26 @@ class TensorNames:
 
 
 def with_values(proto: ModelProto, values: Mapping[str, Array]) -> ModelProto:
-    """A copy of the model with the given initializers' values replaced; types and shapes stay."""
+    """A copy of the model with new values for initializers and Constant nodes, each in its own element type.
+
+    Raises OnnxbinError where a name is unknown or a shape differs.
+    """
     model = ModelProto()
     model.CopyFrom(proto)
-    for tensor in model.graph.initializer:
-        if tensor.name in values:
-            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-            shape, doc = tuple(tensor.dims), tensor.doc_string
-            value = np.asarray(values[tensor.name]).astype(dtype, copy=False)
-            if value.shape != shape:
-                raise ValueError(f"initializer {tensor.name!r} has shape {shape}, not {value.shape}")
-            tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
-            tensor.doc_string = doc
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].HasField("t"):
+            stored[node.output[0]] = node.attribute[0].t
+    for name, value in values.items():
+        if name not in stored:
+            raise OnnxbinError(f"the graph has no initializer {name!r}")
+        tensor = stored[name]
+        if tuple(tensor.dims) != value.shape:
+            raise OnnxbinError(f"initializer {name!r} has shape {list(tensor.dims)}, not {list(value.shape)}")
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        changed = onnx.numpy_helper.from_array(value.astype(dtype, copy=False), tensor.name)
+        changed.doc_string = tensor.doc_string
+        tensor.CopyFrom(changed)
     return model
 
 

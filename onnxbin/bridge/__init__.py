@@ -6,6 +6,5 @@ The only part of onnxbin that imports PyTorch.
 from onnxbin.bridge.binary import BinaryConv2d
 from onnxbin.bridge.cut import targets
 from onnxbin.bridge.module import GraphModule
-from onnxbin.bridge.writeback import write_initializers
 
-__all__ = ["BinaryConv2d", "GraphModule", "targets", "write_initializers"]
+__all__ = ["BinaryConv2d", "GraphModule", "targets"]

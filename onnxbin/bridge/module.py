@@ -23,21 +23,10 @@ from onnxbin.bridge import ops
 from onnxbin.bridge.binary import BinaryConv2d
 from onnxbin.bridge.tensors import is_numeric, to_tensor
 from onnxbin.bridge.upgrade import upgrade
+from onnxbin.cut import WEIGHT_INPUTS
 from onnxbin.errors import OnnxbinError
 from onnxbin.operator import DOMAIN, BinaryWeight, QuantInput, Quantizer, SignInput
-
-TRAINED_INPUTS: dict[str, tuple[int, ...]] = {
-    "Conv": (1, 2),
-    "ConvTranspose": (1, 2),
-    "Gemm": (1, 2),
-    "MatMul": (0, 1),
-    "BatchNormalization": (1, 2),
-    "InstanceNormalization": (1, 2),
-    "LayerNormalization": (1, 2),
-    "GroupNormalization": (1, 2),
-    "PRelu": (1,),
-}
-"""The inputs of each op that hold weights. All other constants (anchors, statistics) stay as they are."""
+from onnxbin.surgery import layer_names
 
 
 @dataclass(frozen=True)
@@ -76,7 +65,7 @@ class GraphModule(nn.Module):
     outputs: names of the tensors to compute, by default the graph's outputs. Only what they need is run, so a
     graph whose tail is not supported can be run up to there (`onnxbin.bridge.targets` says up to where).
 
-    The initializers in weight slots (`TRAINED_INPUTS`) and the parts of binary layers are parameters, all
+    The initializers in weight slots (`WEIGHT_INPUTS`) and the parts of binary layers are parameters, all
     other constants buffers. Raises OnnxbinError where a needed op is not supported.
     """
 
@@ -87,7 +76,7 @@ class GraphModule(nn.Module):
         self._add_constants(graph, trainable=_constant_names(model.graph))
         self._graph_inputs = {i.name: i for i in graph.input if i.name not in self._stored_as}
         self.layers = nn.ModuleList()
-        self._nodes = self._build_nodes(graph, node_names(model.graph))
+        self._nodes = self._build_nodes(graph, layer_names(model))
         self.outputs = tuple(outputs if outputs is not None else (o.name for o in graph.output))
         self._plans: dict[tuple[str, ...], _Plan] = {}
         self._plan(self.outputs)
@@ -182,6 +171,12 @@ class GraphModule(nn.Module):
             if isinstance(node.run, BinaryConv2d)
         }
 
+    def binary_layer(self, name: str) -> BinaryConv2d:
+        """The module of a binary layer."""
+        return next(
+            node.run for node in self._nodes if node.name == name and isinstance(node.run, BinaryConv2d)
+        )
+
     def layer_outputs(self) -> dict[str, str]:
         """The output tensor of each binary layer by the layer's name."""
         return {node.name: node.outputs[0] for node in self._nodes if isinstance(node.run, BinaryConv2d)}
@@ -192,7 +187,7 @@ class GraphModule(nn.Module):
         weights = {
             node.input[slot]
             for node in graph.node
-            for slot in TRAINED_INPUTS.get(node.op_type, ())
+            for slot in WEIGHT_INPUTS.get(node.op_type, ())
             if node.domain in ("", "ai.onnx") and slot < len(node.input)
         } & set(trainable)
         for name, value in _constants(graph):
@@ -276,17 +271,6 @@ class GraphModule(nn.Module):
             steps=tuple(_Step(node, tuple(names)) for node, names in zip(chosen, done, strict=True)),
         )
         return self._plans[wanted]
-
-
-def node_names(graph: GraphProto) -> dict[str, str]:
-    """Node names by first output: the node's own, or that output's where it is empty or not unique."""
-    count: dict[str, int] = {}
-    for node in graph.node:
-        count[node.name] = count.get(node.name, 0) + 1
-    return {
-        node.output[0]: node.name if node.name and count[node.name] == 1 else node.output[0]
-        for node in graph.node
-    }
 
 
 _CONSTANT_TYPES = {

@@ -100,7 +100,7 @@ def test_targets(nodes, outputs, expected):
 
 
 def test_nothing_to_distil():
-    with pytest.raises(OnnxbinError, match="nothing to distil"):
+    with pytest.raises(OnnxbinError, match="no output of the model depends on weights"):
         targets(make([node("Relu", "x", "y")], {"x": [3]}, ["y"]))
 
 
