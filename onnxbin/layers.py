@@ -28,6 +28,7 @@ class ConvLayer:
     shape: (M, C/group, kh, kw); () where the weight is not a constant of the model.
     depth: convolutions on the longest path from an input to here, this one included.
     macs: multiply-accumulates for one image; None where the input's size is not known.
+    fixed: its weight is part of the decoding, not learned, and must not be trained.
     left_alone: why it is not binarized; None for a candidate.
     """
 
@@ -40,6 +41,7 @@ class ConvLayer:
     strides: tuple[int, ...]
     depth: int
     macs: int | None
+    fixed: bool
     left_alone: str | None
 
     @property
@@ -129,10 +131,11 @@ def _convolutions(proto: ModelProto, sizes: Mapping[str, Sequence[int]]) -> Iter
             strides=tuple(attributes.get("strides", (1, 1))),
             depth=depths[output],
             macs=_macs(node, shape, sizes),
+            fixed=output in expectations,
             left_alone=None,
         )
         impossible = _impossible(node, layer, initializers, uses, attributes)
-        unwise = None if impossible else _unwise(layer, output in ends, output in expectations)
+        unwise = None if impossible else _unwise(layer, output in ends)
         yield replace(layer, left_alone=impossible or unwise), impossible is not None
 
 
@@ -162,9 +165,9 @@ def _impossible(
     return None
 
 
-def _unwise(layer: ConvLayer, ends_here: bool, is_expectation: bool) -> str | None:
+def _unwise(layer: ConvLayer, ends_here: bool) -> str | None:
     """Why a BinaryConv should not stand here unless asked for, or None."""
-    if is_expectation:
+    if layer.fixed:
         return "fixed decoding: the expectation over box-distance bins, not learned"
     if layer.depth == 1:
         return "first convolution: sees the image"

@@ -138,8 +138,7 @@ class _Display(Listener):
             disable=not console.is_terminal,
         )
         self._task: TaskID | None = None
-        self._started = time.monotonic()
-        self._header_due = True
+        self._started: float | None = None
 
     def __enter__(self) -> _Display:
         self._progress.start()
@@ -162,9 +161,9 @@ class _Display(Listener):
 
     def layer_started(self, step: Step) -> None:
         """The bar for this layer."""
-        if self._header_due:
+        if self._started is None:
+            self._started = time.monotonic()
             self._print(_HEADER, style="bold")
-            self._header_due = False
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(
@@ -181,6 +180,7 @@ class _Display(Listener):
         self._print(_line(step, record, self._time_left(step)))
 
     def _time_left(self, step: Step) -> str:
+        assert self._started is not None
         elapsed = time.monotonic() - self._started
         return duration(elapsed / step.number * (step.expected - step.number))
 

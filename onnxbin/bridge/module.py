@@ -136,6 +136,11 @@ class GraphModule(nn.Module):
             with torch.no_grad():
                 stored.copy_(torch.from_numpy(np.array(value)))
 
+    def freeze(self, names: Iterable[str]) -> None:
+        """Keep the initializers of these names as they are in training."""
+        for name in names:
+            getattr(self, self._stored_as[name]).requires_grad_(False)
+
     def binarize(self, layer: str, weight: BinaryWeight) -> None:
         """Replace a Conv by a `BinaryConv2d` that starts from this binary weight and the Conv's own bias.
 

@@ -27,6 +27,7 @@ class NetworkTrainer:
         torch.manual_seed(settings.seed)
         outputs = targets(plan.prepared)
         self._student = GraphModule(plan.prepared, outputs)
+        self._student.freeze(layer.weight for layer in plan.layers if layer.fixed)
         self._images = images
         self._finetune = settings.finetune
         self._distillation = Distillation(
