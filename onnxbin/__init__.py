@@ -5,9 +5,10 @@
 >>> onnxbin.session(result.path).run(None, {"images": tensor})
 """
 
-from onnxbin.compress import Listener, Record, Result, Step, compress
+from onnxbin.compress import compress
 from onnxbin.errors import OnnxbinError
 from onnxbin.operator import get_library_path, session
+from onnxbin.records import Listener, Record, Result, Step
 from onnxbin.settings import Settings
 from onnxbin.version import __version__
 

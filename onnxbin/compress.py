@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from onnx import ModelProto
 
@@ -20,10 +20,11 @@ from onnxbin.agreement import Agreement
 from onnxbin.cut import compared_tensors
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import METADATA_KEY, Choice, ImageInput, ImageSet, choose
-from onnxbin.layers import ConvLayer
-from onnxbin.plan import Array, Plan, binary_layer, initializer_values, plan
+from onnxbin.plan import Plan, plan
+from onnxbin.records import Listener, Record, Result, Step
 from onnxbin.settings import Settings
-from onnxbin.surgery import BinaryLayer, with_binary_layers, with_values
+from onnxbin.surgery import with_binary_layers, with_values
+from onnxbin.trainer import Trainer, Untrained
 from onnxbin.verify import Verifier
 from onnxbin.version import __version__
 
@@ -35,131 +36,6 @@ HELD_BACK_SHARE, MOST_HELD_BACK = 0.15, 16
 
 RENDERED = 256
 """Images that are rendered where the user gives none."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One layer's turn.
-
-    layer: which. number: from 1 on. expected: how many turns the goal takes, by the sizes of the layers.
-    training_steps: the training this turn gets.
-    """
-
-    layer: ConvLayer
-    number: int
-    expected: int
-    training_steps: int
-
-
-@dataclass(frozen=True)
-class Record:
-    """What one step did.
-
-    share: of all convolutions' parameters, how many are binary now. ratio: original bytes / bytes now.
-    before, after: agreement before and after fine-tuning; None where it was not measured.
-    difference: the largest relative difference among kernel, function and PyTorch module of the new node.
-    """
-
-    layer: str
-    shape: tuple[int, ...]
-    share: float
-    ratio: float
-    before: float | None
-    after: float | None
-    difference: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came out.
-
-    path: the file that was written. ratio: original bytes / its bytes. agreement: with the original on
-    held-back images, see onnxbin.agreement. reached: whether the stop rules were met. reason: why the run
-    ended. steps: what was kept, layer by layer. preprocessing: how images were fed and where that is known
-    from.
-    """
-
-    path: Path
-    ratio: float
-    agreement: float
-    reached: bool
-    reason: str
-    steps: tuple[Record, ...]
-    original_bytes: int
-    bytes: int
-    preprocessing: Choice
-    warnings: tuple[str, ...]
-    seconds: float
-
-    def to_json(self) -> str:
-        """All of it, for machines."""
-        return json.dumps({**asdict(self), "path": str(self.path)}, indent=2)
-
-
-class Listener:
-    """Is told how a run goes; a subclass shows it. Every method may be left out."""
-
-    def planned(self, plan: Plan) -> None:
-        """The order of layers and the reachable ratio are known; nothing has been trained."""
-
-    def warned(self, text: str) -> None:
-        """Something the user should know."""
-
-    def layer_started(self, step: Step) -> None:
-        """A layer's turn has begun."""
-
-    def trained(self, step: Step, done: int, loss: float) -> None:
-        """One more training step of this layer's turn is done."""
-
-    def layer_finished(self, step: Step, record: Record) -> None:
-        """A layer's turn is over, and its result was kept."""
-
-
-class Trainer(Protocol):
-    """The network being compressed, and how it is trained."""
-
-    def binarize(self, layer: ConvLayer, bases: int) -> None:
-        """Turn a layer binary, from its present real weight."""
-
-    def train(self, step: Step, listener: Listener) -> None:
-        """Fine-tune the whole network."""
-
-    def real(self) -> dict[str, Array]:
-        """The initializers that training has changed, those of binary layers excepted."""
-
-    def binary(self) -> dict[str, BinaryLayer]:
-        """The binary layers as they are now, by name."""
-
-    def run_layer(self, name: str, x: Array) -> Array | None:
-        """What the module in training makes of a binary layer's input; None where there is no module."""
-
-
-class Untrained:
-    """The trainer of `--no-finetune`: binarization in closed form and nothing else. Needs no torch."""
-
-    def __init__(self, prepared: ModelProto) -> None:
-        self._values = initializer_values(prepared)
-        self._binary: dict[str, BinaryLayer] = {}
-
-    def binarize(self, layer: ConvLayer, bases: int) -> None:
-        """Signs and scales nearest to the original weight."""
-        self._binary[layer.name] = binary_layer(layer, self._values, bases)
-
-    def train(self, step: Step, listener: Listener) -> None:
-        """Nothing to train."""
-
-    def real(self) -> dict[str, Array]:
-        """Nothing has changed."""
-        return {}
-
-    def binary(self) -> dict[str, BinaryLayer]:
-        """The layers so far."""
-        return dict(self._binary)
-
-    def run_layer(self, name: str, x: Array) -> None:  # noqa: ARG002
-        """There is no module."""
-        return
 
 
 def compress(

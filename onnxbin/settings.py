@@ -12,7 +12,7 @@ from onnxbin.errors import OnnxbinError
 from onnxbin.images.preprocess import Channels, Resize
 
 FineTune = Callable[[Any, Any, Any], None]
-"""A user's own training: called with the torch module, the training images and the step (a compress.Step)."""
+"""A user's own training: called with the torch module, the training images and the step (a records.Step)."""
 
 STEPS_PER_LAYER = 40
 """Fine-tuning steps after each layer; about half a minute each on a laptop for a 416x416 tiny detector."""

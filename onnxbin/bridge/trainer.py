@@ -9,16 +9,16 @@ from onnxbin.binarize import binarize
 from onnxbin.bridge.cut import targets
 from onnxbin.bridge.distill import Distillation
 from onnxbin.bridge.module import GraphModule
-from onnxbin.compress import Listener, Step
 from onnxbin.images import ImageSet
 from onnxbin.layers import ConvLayer
 from onnxbin.plan import Array, Plan
+from onnxbin.records import Listener, Step
 from onnxbin.settings import Settings
 from onnxbin.surgery import BinaryLayer
 
 
 class NetworkTrainer:
-    """Holds the network in training; what the loop asks of it is stated in onnxbin.compress.Trainer.
+    """Holds the network in training; what the loop asks of it is stated in onnxbin.trainer.Trainer.
 
     Trains by distillation from the prepared original, or with the user's own function.
     """
