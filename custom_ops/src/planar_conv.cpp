@@ -6,6 +6,13 @@
 #include "quantizer.h"
 
 namespace onnxbin {
+namespace {
+
+// Enough for the threads of any processor to share evenly, few enough for their planes to fit its
+// caches.
+constexpr int64_t kTasks = 16;
+
+}  // namespace
 
 bool PlanarConv::Suits(const ConvParams& params, const KernelFamily& family) {
   const TileKernel& kernel = params.input == InputKind::kReal ? family.reals : family.bits;
@@ -39,52 +46,96 @@ PlanarConv::PlanarConv(const ConvParams& params, const ConvConstants& constants,
   }
 }
 
+PlanarConv::Layout PlanarConv::MakeLayout(const ImageShape& y_shape) const {
+  Layout layout;
+  layout.height =
+      (y_shape.height - 1) * params_.stride[0] + (params_.kernel[0] - 1) * params_.dilation[0] + 1;
+  layout.phase_width =
+      y_shape.width + (params_.kernel[1] - 1) * params_.dilation[1] / params_.stride[1];
+  layout.row = CheckedProduct(layout.phase_width, params_.stride[1], "the padded input");
+  layout.plane = CheckedProduct(layout.height, layout.row, "the padded input");
+  return layout;
+}
+
+void PlanarConv::FillPlane(const float* x, const ImageShape& x_shape, int64_t channel,
+                           const Layout& layout, float* plane) const {
+  const int64_t stride = params_.stride[1];
+  const int64_t rows = std::min(x_shape.height, layout.height - params_.pad_begin[0]);
+  const int64_t columns = std::min(x_shape.width, layout.row - params_.pad_begin[1]);
+  std::fill_n(plane, layout.plane, 0.0f);
+  if (columns <= 0) return;
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* in = x + row * x_shape.width;
+    float* out = plane + (row + params_.pad_begin[0]) * layout.row;
+    if (stride == 1) {
+      family_.planar_values(quantizer_, channel, in, columns, out + params_.pad_begin[1]);
+      continue;
+    }
+    constexpr int64_t kPiece = 64;
+    float values[kPiece];
+    for (int64_t first = 0; first < columns; first += kPiece) {
+      const int64_t count = std::min(kPiece, columns - first);
+      family_.planar_values(quantizer_, channel, in + first, count, values);
+      for (int64_t i = 0; i < std::min(count, stride); ++i) {
+        float* phase = out + layout.Column(params_.pad_begin[1] + first + i, stride);
+        for (int64_t j = i; j < count; j += stride) *phase++ = values[j];
+      }
+    }
+  }
+}
+
 void PlanarConv::Run(const float* x, const ImageShape& x_shape, float* y, const ImageShape& y_shape,
                      const Parallel& parallel) const {
-  // Planes with their padding, as far as windows reach.
-  const int64_t height =
-      (y_shape.height - 1) * params_.stride[0] + (params_.kernel[0] - 1) * params_.dilation[0] + 1;
-  const int64_t width =
-      (y_shape.width - 1) * params_.stride[1] + (params_.kernel[1] - 1) * params_.dilation[1] + 1;
-  const int64_t plane = CheckedProduct(height, width, "the padded input");
-  const int64_t floats = CheckedProduct(plane, x_shape.channels, "the padded input");
+  const Layout layout = MakeLayout(y_shape);
+  // Each task takes its share of the groups one by one through the same planes, which so stay in
+  // the cache.
+  const int64_t tasks = std::min(params_.group, kTasks);
+  const int64_t task_floats =
+      CheckedProduct(layout.plane, params_.group_channels, "the padded input") + kPlanarSlack;
+  const int64_t floats = CheckedProduct(task_floats, tasks, "the padded input");
   AlignedBuffer buffer(static_cast<size_t>(
       CheckedProduct(floats, static_cast<int64_t>(sizeof(float)), "the padded input")));
-  float* padded = reinterpret_cast<float*>(buffer.data());
+
+  std::vector<ptrdiff_t> offsets;
+  for (int64_t c = 0; c < params_.group_channels; ++c) {
+    for (int64_t r = 0; r < params_.kernel[0]; ++r) {
+      for (int64_t s = 0; s < params_.kernel[1]; ++s) {
+        offsets.push_back(c * layout.plane + r * params_.dilation[0] * layout.row +
+                          layout.Column(s * params_.dilation[1], params_.stride[1]));
+      }
+    }
+  }
 
   const int64_t in_plane = x_shape.height * x_shape.width;
   const int64_t out_plane = y_shape.height * y_shape.width;
   for (int64_t n = 0; n < x_shape.batch; ++n) {
-    parallel.For(static_cast<size_t>(x_shape.channels), [&](size_t index) {
-      const int64_t c = static_cast<int64_t>(index);
-      float* out = padded + c * plane;
-      std::fill_n(out, plane, 0.0f);
-      const int64_t rows = std::min(x_shape.height, height - params_.pad_begin[0]);
-      const int64_t columns = std::min(x_shape.width, width - params_.pad_begin[1]);
-      for (int64_t row = 0; row < rows && columns > 0; ++row) {
-        family_.planar_values(
-            quantizer_, c, x + (n * x_shape.channels + c) * in_plane + row * x_shape.width, columns,
-            out + (row + params_.pad_begin[0]) * width + params_.pad_begin[1]);
-      }
-    });
-    parallel.For(static_cast<size_t>(y_shape.channels), [&](size_t index) {
-      const int64_t m = static_cast<int64_t>(index);
-      const int64_t first_channel = m / params_.group_outputs() * params_.group_channels;
+    parallel.For(static_cast<size_t>(tasks), [&](size_t index) {
+      const int64_t task = static_cast<int64_t>(index);
+      float* planes = reinterpret_cast<float*>(buffer.data()) + task * task_floats;
+      std::fill_n(planes + task_floats - kPlanarSlack, kPlanarSlack, 0.0f);
       PlanarRow row{};
       row.count = y_shape.width;
-      row.stride = params_.stride[1];
-      row.channels = params_.group_channels;
-      row.rows = params_.kernel[0];
-      row.columns = params_.kernel[1];
-      row.x_channel = plane;
-      row.x_row = params_.dilation[0] * width;
-      row.x_column = params_.dilation[1];
-      row.w = weights_.data() + m * params_.k();
-      row.bias = bias_[static_cast<size_t>(m)];
-      for (int64_t i = 0; i < y_shape.height; ++i) {
-        row.x = padded + first_channel * plane + i * params_.stride[0] * width;
-        row.out = y + (n * y_shape.channels + m) * out_plane + i * y_shape.width;
-        family_.planar_row(row);
+      row.taps = params_.k();
+      row.offsets = offsets.data();
+      for (int64_t group = params_.group * task / tasks; group < params_.group * (task + 1) / tasks;
+           ++group) {
+        for (int64_t i = 0; i < params_.group_channels; ++i) {
+          const int64_t c = group * params_.group_channels + i;
+          FillPlane(x + (n * x_shape.channels + c) * in_plane, x_shape, c, layout,
+                    planes + i * layout.plane);
+        }
+        for (int64_t i = 0; i < params_.group_outputs(); ++i) {
+          const int64_t m = group * params_.group_outputs() + i;
+          row.w = weights_.data() + m * params_.k();
+          row.bias = bias_[static_cast<size_t>(m)];
+          row.x = planes;
+          row.out = y + (n * y_shape.channels + m) * out_plane;
+          for (int64_t line = 0; line < y_shape.height; ++line) {
+            family_.planar_row(row);
+            row.x += params_.stride[0] * layout.row;
+            row.out += y_shape.width;
+          }
+        }
       }
     });
   }

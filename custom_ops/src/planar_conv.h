@@ -18,6 +18,21 @@ class PlanarConv : public BinaryConv {
            const Parallel& parallel) const override;
 
  private:
+  // The padded planes for one size of image, in floats.
+  struct Layout {
+    int64_t height;       // rows of a plane, as far as windows reach
+    int64_t phase_width;  // columns of one phase
+    int64_t row, plane;   // from row to row, from plane to plane
+
+    // Where a padded row's column is in the row.
+    int64_t Column(int64_t column, int64_t stride) const {
+      return column % stride * phase_width + column / stride;
+    }
+  };
+  Layout MakeLayout(const ImageShape& y_shape) const;
+  void FillPlane(const float* x, const ImageShape& x_shape, int64_t channel, const Layout& layout,
+                 float* plane) const;
+
   const KernelFamily& family_;
   ConvParams params_;
   std::vector<float>

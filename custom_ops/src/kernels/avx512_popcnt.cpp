@@ -74,7 +74,7 @@ constexpr KernelFamily MakeFamily() {
   family.bytes_from = 8;
   family.reals = MakeTileKernel<Reals>(PackReals16, StoreTile16<Reals>);
   family.planar_values = PlanarValueVectors<16>;
-  family.planar_row = PlanarRowOfAnyStride;
+  family.planar_row = PlanarRowVectors<16>;
   return family;
 }
 

@@ -98,17 +98,19 @@ struct TileKernel {
                  int64_t bases, int64_t count, float* w);
 };
 
-// One row of outputs of one channel, from planes of floats that carry their padding with them.
+// One row of outputs of one channel: out[i] = bias + sum_t w[t] * x[offsets[t] + i]. The planes of
+// floats that x points into carry their padding with them, and may be read kPlanarSlack floats
+// beyond the row's end.
 struct PlanarRow {
-  int64_t count;                         // outputs
-  int64_t stride;                        // floats from output to output
-  int64_t channels, rows, columns;       // of the kernel
-  const float* x;                        // under the first tap of output 0
-  ptrdiff_t x_channel, x_row, x_column;  // floats from tap to tap
-  const float* w;                        // [channels, rows, columns]
+  int64_t count;  // outputs
+  int64_t taps;
+  const float* x;
+  const ptrdiff_t* offsets;  // [taps]
+  const float* w;            // [taps]
   float bias;
   float* out;
 };
+constexpr int64_t kPlanarSlack = 16;
 
 struct KernelFamily {
   const char* name;

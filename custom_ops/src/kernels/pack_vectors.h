@@ -117,28 +117,6 @@ void PackByteVectors(const PackJob& job) {
   PackWords<kLanes, Quantizer::Kind::kQuant, 1, 8>(job);
 }
 
-template <int kLanes>
-void PlanarValueVectors(const Quantizer& quantizer, int64_t channel, const float* x, int64_t count,
-                        float* out) {
-  using V = Vectors<kLanes>;
-  using Floats = typename V::Floats;
-  for (int64_t first = 0; first < count; first += kLanes) {
-    const int64_t left = count - first;
-    Floats v = left < kLanes ? V::LoadSome(x + first, left) : V::Load(x + first);
-    if (quantizer.kind == Quantizer::Kind::kSign) {
-      const Floats plus = Floats{} + 1.0f;
-      v = V::Signs(v, quantizer.thresholds[channel * quantizer.threshold_step]) ? plus : -plus;
-    } else if (quantizer.kind == Quantizer::Kind::kQuant) {
-      v = __builtin_convertvector(V::Quanta(v, quantizer), Floats) - quantizer.zero;
-    }
-    if (left >= kLanes) {
-      __builtin_memcpy(out + first, &v, sizeof(v));
-    } else {
-      for (int i = 0; i < left; ++i) out[first + i] = v[i];
-    }
-  }
-}
-
 }  // namespace
 }  // namespace onnxbin
 

@@ -2,7 +2,6 @@
 // can vectorise for reals. Quanta of 8 bits go through bit-planes.
 #include <cstring>
 
-#include "kernels/planar_rows.h"
 #include "kernels/tile_templates.h"
 
 namespace onnxbin {
@@ -163,6 +162,15 @@ inline void PlanarValues(const Quantizer& quantizer, int64_t channel, const floa
   }
 }
 
+void PlanarOutputs(const PlanarRow& row) {
+  for (int64_t i = 0; i < row.count; ++i) row.out[i] = row.bias;
+  for (int64_t tap = 0; tap < row.taps; ++tap) {
+    const float w = row.w[tap];
+    const float* x = row.x + row.offsets[tap];
+    for (int64_t i = 0; i < row.count; ++i) row.out[i] += w * x[i];
+  }
+}
+
 bool Available() { return true; }
 
 constexpr KernelFamily MakeFamily() {
@@ -170,7 +178,7 @@ constexpr KernelFamily MakeFamily() {
   family.bits = MakeTileKernel<PortableBits>(PackBits);
   family.reals = MakeTileKernel<PortableReals>(PackReals);
   family.planar_values = PlanarValues;
-  family.planar_row = PlanarRowOfAnyStride;
+  family.planar_row = PlanarOutputs;
   return family;
 }
 
