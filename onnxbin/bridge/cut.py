@@ -1,4 +1,4 @@
-"""Where a graph stops being differentiable, and so which tensors of teacher and student to compare in training."""
+"""Where a graph stops being differentiable, and so which tensors of teacher and student to compare."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from onnxbin.operator import DOMAIN
 def targets(model: ModelProto) -> list[str]:
     """The names of the tensors to distil: the graph outputs where they all qualify, else the last that do.
 
-    A tensor qualifies if trained weights reach it through supported, differentiable ops alone; a detector may end
-    in non-maximum suppression, a selection, or control flow. Raises OnnxbinError where none does.
+    A tensor qualifies if trained weights reach it through supported, differentiable ops alone; a detector may
+    end in non-maximum suppression, a selection, or control flow. Raises OnnxbinError where none does.
     """
     return last_tensors(upgrade(model), _differentiable)
 

@@ -1,0 +1,218 @@
+"""Fine-tuning without labels: the compressed network learns to answer as the original does.
+
+Student and teacher see the same randomly changed image. The loss is the mean over the target tensors, plus
+the mean over features inside the network, of their relative error
+
+    mean over channels of  mean (student - teacher)^2 / variance of the teacher
+
+so that every tensor and channel counts alike, whatever its units; 1 is what the teacher's mean would score.
+The whole network trains: latent weights of the binary layers straight through (`bridge.binary`), their scales
+and biases, and the real weights around them, which make up for what the binary ones lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from onnxbin.bridge.binary import BinaryConv2d
+from onnxbin.bridge.module import GraphModule
+from onnxbin.errors import OnnxbinError
+
+LATENT_RATE = 5e-3
+"""Adam's learning rate for latent weights, whose mean magnitude is 1."""
+
+SCALE_RATE = 1e-3
+"""For the scales of binary weights."""
+
+REAL_RATE = 5e-4
+"""For everything else."""
+
+WARMUP_STEPS = 5
+LAST_RATE = 0.02
+"""The share of its learning rate at which a training ends, having come down along a cosine."""
+
+LARGEST_GRADIENT = 10.0
+"""Gradients of a larger norm, over all parameters, are scaled down to this."""
+
+VARIANCE_FLOOR = 0.05
+"""This share of a tensor's mean variance is added to each channel's: some channels are constant."""
+
+
+class Images(Protocol):
+    """Images as the model's input tensors; `onnxbin.images.ImageSet` is one."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def tensor(self, index: int, rng: np.random.Generator | None) -> npt.NDArray[np.float32]:
+        """Image `index` as float32 [C, H, W], randomly changed where there is an rng."""
+
+
+class Distillation:
+    """Fine-tunes a student GraphModule towards the teacher on unlabelled images.
+
+    images: what to train on. targets: the tensors to match, outputs of both modules.
+    features: further tensors to match, inside the network. batch_size: images a step.
+    seed: fixes the order and the random changes of the images, and so the result, bit for bit on one machine.
+
+    May be interrupted at any time: the student is then as the last step left it, or within one update of it.
+    """
+
+    def __init__(
+        self,
+        teacher: GraphModule,
+        student: GraphModule,
+        images: Images,
+        *,
+        targets: Sequence[str],
+        features: Sequence[str] = (),
+        batch_size: int = 4,
+        seed: int = 0,
+    ) -> None:
+        self._teacher = teacher
+        self._student = student
+        self._images = images
+        self._targets = list(targets)
+        self._features = list(features)
+        self._batch_size = batch_size
+        self._rng = np.random.default_rng(seed)
+        self._waiting: list[int] = []
+        self._moments: Mapping[Tensor, Any] = {}
+        self._bfloat16 = _multiplies_bfloat16()
+        (self._input,) = student.input_names
+        self._takes_batches = batch_size == 1 or self._check_batches()
+
+    def train(self, steps: int, on_step: Callable[[int, float], None] | None = None) -> None:
+        """Train for so many steps; the learning rates warm up, then fall along a cosine.
+
+        on_step: called after each with the number of steps done and the loss. Raises OnnxbinError where the
+        loss is not finite; the student stays as the last good step left it.
+        """
+        optimizer = self._optimizer()
+        rates = [group["lr"] for group in optimizer.param_groups]
+        for step in range(steps):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * _schedule(step, steps)
+            loss = self._loss(self._next_batch())
+            if not math.isfinite(loss.item()):
+                raise OnnxbinError(
+                    f"fine-tuning diverged at step {step + 1} of {steps}: is the preprocessing right?"
+                )
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self._student.parameters(), LARGEST_GRADIENT)
+            optimizer.step()
+            if on_step:
+                on_step(step + 1, loss.item())
+
+    def agreement(self, held_back: Images) -> float:
+        """1 - the relative L2 distance of the targets from the teacher's, over all images, mean over targets.
+
+        1 is equal, 0 as far off as an output of zeros, and there is no lower bound.
+        """
+        distance = np.zeros(len(self._targets))
+        norm = np.zeros(len(self._targets))
+        for start in range(0, len(held_back), self._batch_size):
+            rows = range(start, min(start + self._batch_size, len(held_back)))
+            x = torch.from_numpy(np.stack([held_back.tensor(row, None) for row in rows]))
+            with torch.no_grad():
+                found, wanted = self._run(self._student, x), self._run(self._teacher, x)
+            for place, name in enumerate(self._targets):
+                distance[place] += float((found[name] - wanted[name]).double().square().sum())
+                norm[place] += float(wanted[name].double().square().sum())
+        relative = np.sqrt(distance / np.where(norm > 0, norm, 1))
+        return float(1 - relative.mean())
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """Adam on three groups of parameters, with the moments of those that were trained before."""
+        binary = [layer for layer in self._student.layers if isinstance(layer, BinaryConv2d)]
+        latents = [layer.latent for layer in binary]
+        scales = [layer.scale for layer in binary]
+        special = {id(p) for p in (*latents, *scales)}
+        rest = [p for p in self._student.parameters() if id(p) not in special and p.requires_grad]
+        groups = ((latents, LATENT_RATE), (scales, SCALE_RATE), (rest, REAL_RATE))
+        optimizer = torch.optim.Adam([{"params": params, "lr": rate} for params, rate in groups if params])
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter in self._moments:
+                    optimizer.state[parameter] = self._moments[parameter]
+        self._moments = optimizer.state
+        return optimizer
+
+    def _next_batch(self) -> Tensor:
+        """The next images in random order, each once before any comes again, each changed at random."""
+        rows = []
+        for _ in range(self._batch_size):
+            if not self._waiting:
+                self._waiting = self._rng.permutation(len(self._images)).tolist()
+            rows.append(self._images.tensor(self._waiting.pop(), self._rng))
+        return torch.from_numpy(np.stack(rows))
+
+    def _loss(self, x: Tensor) -> Tensor:
+        # Half the time of float32, and no difference in what is learnt; parameters and loss stay float32.
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
+            with torch.no_grad():
+                wanted = self._run(self._teacher, x, self._features)
+            found = self._run(self._student, x, self._features)
+        loss = torch.zeros(())
+        for names in (self._targets, self._features):
+            for name in names:
+                loss = loss + relative_error(found[name].float(), wanted[name].float()) / len(names)
+        return loss
+
+    def _run(self, module: GraphModule, x: Tensor, also: Sequence[str] = ()) -> dict[str, Tensor]:
+        if self._takes_batches:
+            return module({self._input: x}, also)  # type: ignore[no-any-return]
+        each = [module({self._input: row[None]}, also) for row in x]
+        return {name: torch.cat([values[name] for values in each]) for name in each[0]}
+
+    def _check_batches(self) -> bool:
+        """Whether two images give the same together as alone; a graph may be made for one."""
+        x = torch.from_numpy(np.stack([self._images.tensor(i % len(self._images), None) for i in range(2)]))
+        with torch.no_grad():
+            self._takes_batches = False
+            alone = self._run(self._teacher, x)
+            try:
+                together = self._teacher({self._input: x})
+            except OnnxbinError:
+                return False
+        return all(
+            together[name].shape == alone[name].shape
+            and torch.allclose(
+                together[name], alone[name], rtol=1e-2, atol=1e-3 * float(alone[name].abs().max())
+            )
+            for name in self._targets
+        )
+
+
+def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
+    """The mean over channels of the mean squared error over the wanted values' variance.
+
+    Channels are axis 1 of [N, C, *sizes]; of three axes, as in decoded boxes, the shorter one.
+    """
+    channels = 2 if wanted.ndim == 3 and wanted.shape[2] < wanted.shape[1] else 1
+    others = [axis for axis in range(wanted.ndim) if axis != channels]
+    variance = wanted.var(others, correction=0)
+    # The last two terms are for tensors that are constant altogether, or zero.
+    floor = VARIANCE_FLOOR * variance.mean() + 1e-6 * wanted.square().mean() + 1e-12
+    variance = variance + floor
+    return ((found - wanted).square().mean(others) / variance).mean()
+
+
+def _schedule(step: int, steps: int) -> float:
+    """The factor of the learning rates at this step: up in a line, down along a cosine."""
+    cosine = (1 + math.cos(math.pi * step / steps)) / 2
+    return min(1.0, (step + 1) / WARMUP_STEPS) * (LAST_RATE + (1 - LAST_RATE) * cosine)
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether this processor does so in hardware; elsewhere bfloat16 is emulated, and slower than float32."""
+    supported: Callable[[], bool] = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return supported()

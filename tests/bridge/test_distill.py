@@ -1,0 +1,208 @@
+"""Distillation: what it measures, that it learns, that it repeats itself, and what it survives."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from bridge.onnx_models import make, random, run_ort
+from onnx import helper
+
+from onnxbin.binarize import binarize
+from onnxbin.bridge import GraphModule
+from onnxbin.bridge.distill import Distillation, relative_error
+from onnxbin.errors import OnnxbinError
+from onnxbin.surgery import with_values
+
+TARGETS = ["p", "q"]
+MODEL = make(
+    [
+        helper.make_node("Conv", ["x", "w0"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("LeakyRelu", ["a"], ["b"], alpha=0.1),
+        helper.make_node("Conv", ["b", "w1", "b1"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("LeakyRelu", ["c"], ["d"], alpha=0.1),
+        helper.make_node("Conv", ["d", "w2"], ["p"]),
+        helper.make_node("Conv", ["d", "w3"], ["q"], strides=[2, 2]),
+    ],
+    {"x": [1, 3, 8, 8]},
+    TARGETS,
+    {
+        "w0": random(16, 3, 3, 3, seed=1) / 5,
+        "w1": random(16, 16, 3, 3, seed=2) / 12,
+        "b1": random(16, seed=3),
+        "w2": random(4, 16, 1, 1, seed=4) / 4,
+        "w3": random(6, 16, 1, 1, seed=5) / 4,
+    },
+)
+
+
+class Noise:
+    """Images of random numbers; with an rng, of other random numbers."""
+
+    def __init__(self, count, seed=0):
+        self._images = random(count, 3, 8, 8, seed=seed)
+
+    def __len__(self):
+        return len(self._images)
+
+    def tensor(self, index, rng):
+        changed = 0 if rng is None else rng.standard_normal((3, 8, 8)).astype(np.float32) / 4
+        return self._images[index] + changed
+
+
+def student_of(model=MODEL, layer="c", weight="w1"):
+    student = GraphModule(model)
+    student.binarize(layer, binarize(student.initializers()[weight], 1))
+    return student
+
+
+def distillation(student, model=MODEL, images=None, **arguments):
+    arguments = {"targets": TARGETS, "features": ["c"], **arguments}
+    return Distillation(GraphModule(model), student, images or Noise(16), **arguments)
+
+
+def parameters(module):
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def test_training_brings_the_student_closer_on_images_it_has_not_seen():
+    student, held_back = student_of(), Noise(8, seed=9)
+    distiller = distillation(student)
+    losses = []
+    before = distiller.agreement(held_back)
+    distiller.train(60, lambda done, loss: losses.append((done, loss)))
+    after = distiller.agreement(held_back)
+    assert 1 - after < 0.9 * (1 - before)
+    assert [done for done, _ in losses] == list(range(1, 61))
+    assert losses[-1][1] < losses[0][1]
+
+
+def test_agreement_is_the_relative_distance_of_the_written_networks():
+    student, held_back = GraphModule(MODEL), Noise(5, seed=9)
+    values = {"w1": 1.2 * random(16, 16, 3, 3, seed=2) / 12, "w3": random(6, 16, 1, 1, seed=6)}
+    student.load_initializers(values)
+    measured = distillation(student).agreement(held_back)
+
+    x = [held_back.tensor(i, None)[None] for i in range(5)]
+    found = [run_ort(with_values(MODEL, values), {"x": image}) for image in x]
+    wanted = [run_ort(MODEL, {"x": image}) for image in x]
+    distances = []
+    for name in TARGETS:
+        a, b = (np.stack([y[name] for y in each]) for each in (found, wanted))
+        distances.append(np.linalg.norm(a - b) / np.linalg.norm(b))
+    assert measured == pytest.approx(1 - np.mean(distances), abs=1e-5)
+
+
+def test_agreement_of_the_original_is_one_and_of_zeros_is_zero():
+    student = GraphModule(MODEL)
+    distiller = distillation(student)
+    assert distiller.agreement(Noise(5)) == 1
+    student.load_initializers({"w2": np.zeros((4, 16, 1, 1)), "w3": np.zeros((6, 16, 1, 1))})
+    assert distiller.agreement(Noise(5)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_seed_decides_everything(seed):
+    results = []
+    for used in (seed, seed, seed + 1):
+        student = student_of()
+        distiller = distillation(student, seed=used)
+        distiller.train(3)
+        distiller.train(3)
+        results.append(parameters(student))
+    assert all(torch.equal(a, b) for a, b in zip(results[0], results[1], strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(results[0], results[2], strict=True))
+
+
+def test_layers_may_become_binary_between_trainings():
+    student = student_of()
+    distiller = distillation(student)
+    distiller.train(5)
+    student.binarize("a", binarize(student.initializers()["w0"], 2))
+    before = parameters(student)
+    distiller.train(5)
+    moved = [not torch.equal(a, b) for a, b in zip(before, parameters(student), strict=True)]
+    assert all(moved)
+    assert set(student.binary_layers()) == {"a", "c"}
+
+
+def test_frozen_parameters_stay():
+    student = student_of()
+    student.freeze(["w2"])
+    distillation(student).train(3)
+    np.testing.assert_array_equal(student.initializers()["w2"], random(4, 16, 1, 1, seed=4) / 4)
+    assert not np.array_equal(student.initializers()["w3"], random(6, 16, 1, 1, seed=5) / 4)
+
+
+def test_an_interrupted_training_leaves_a_network_that_can_go_on():
+    student = student_of()
+    distiller = distillation(student)
+
+    def interrupt(done, _):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distiller.train(10, interrupt)
+    assert all(p.isfinite().all() for p in student.parameters())
+    before = distiller.agreement(Noise(8))
+    distiller.train(40)
+    assert distiller.agreement(Noise(8)) > before
+
+
+def test_divergence_is_reported_and_leaves_the_student_as_it_was():
+    images = Noise(4)
+    student = student_of()
+    distiller = distillation(student, images=images)
+    before = parameters(student)
+    images._images[:] = np.nan
+    with pytest.raises(OnnxbinError, match="diverged at step 1 of 5"):
+        distiller.train(5)
+    assert all(torch.equal(a, b) for a, b in zip(before, parameters(student), strict=True))
+
+
+def test_a_graph_that_mixes_images_is_trained_one_image_at_a_time():
+    """Softmax over an axis into which a reshape has moved the batch: two images together would be normalised
+    against each other."""
+    model = copy.deepcopy(MODEL)
+    model.graph.initializer.append(make([], {}, [], {"s": np.array([16, -1], np.int64)}).graph.initializer[0])
+    model.graph.node.extend(
+        [helper.make_node("Reshape", ["p", "s"], ["r"]), helper.make_node("Softmax", ["r"], ["t"], axis=0)]
+    )
+    del model.graph.output[:]
+    model.graph.output.extend(make([], {}, ["t"]).graph.output)
+    student, held_back = student_of(model), Noise(5, seed=9)
+    distiller = distillation(student, model, targets=["t"])
+
+    each = []
+    for i in range(5):
+        x = {"x": torch.from_numpy(held_back.tensor(i, None)[None])}
+        with torch.no_grad():
+            each.append((student(x)["t"].numpy(), GraphModule(model)(x)["t"].numpy()))
+    found, wanted = (np.stack(values) for values in zip(*each, strict=True))
+    expected = 1 - np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+    assert distiller.agreement(held_back) == pytest.approx(expected, abs=1e-5)
+    distiller.train(20)
+    assert distiller.agreement(held_back) > expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "others"),
+    [((2, 5, 4, 3), (0, 2, 3)), ((2, 50, 4), (0, 1)), ((2, 4, 50), (0, 2)), ((6, 3), (0,))],
+)
+def test_relative_error_of_predicting_the_mean_is_one(shape, others):
+    wanted = random(*shape) * 3 + 7
+    mean = np.broadcast_to(wanted.mean(others, keepdims=True), shape)
+    error = float(relative_error(torch.from_numpy(mean.copy()), torch.from_numpy(wanted)))
+    assert 0.9 < error < 1  # a little less: the floor of the variance
+    assert float(relative_error(torch.from_numpy(wanted), torch.from_numpy(wanted))) == 0
+
+
+def test_relative_error_ignores_units_and_survives_constant_channels():
+    wanted, found = torch.from_numpy(random(2, 3, 4, 4)), torch.from_numpy(random(2, 3, 4, 4, seed=1))
+    assert float(relative_error(found * 1e3, wanted * 1e3)) == pytest.approx(
+        float(relative_error(found, wanted))
+    )
+    wanted[:, 1] = 5.0
+    assert relative_error(found, wanted).isfinite()
+    assert relative_error(found, torch.ones(2, 3, 4, 4)).isfinite()
