@@ -6,7 +6,6 @@ What the paper leaves to a person at every step, the stop rules of `Settings` de
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -19,17 +18,13 @@ from onnxbin import model as files
 from onnxbin.agreement import Agreement
 from onnxbin.cut import compared_tensors
 from onnxbin.errors import OnnxbinError
-from onnxbin.images import METADATA_KEY, Choice, ImageInput, ImageSet, choose
+from onnxbin.images import ImageInput, ImageSet
 from onnxbin.plan import Plan, plan
 from onnxbin.records import Listener, Record, Result, Step
 from onnxbin.settings import Settings
 from onnxbin.surgery import with_binary_layers, with_values
 from onnxbin.trainer import Trainer, Untrained
 from onnxbin.verify import Verifier
-from onnxbin.version import __version__
-
-ORIGINAL_KEY, VERSION_KEY = "onnxbin.original", "onnxbin.version"
-"""Where a written model's metadata says what it was made from (JSON: file, bytes, sha256), and by what."""
 
 HELD_BACK_SHARE, MOST_HELD_BACK = 0.15, 16
 """Of the images, this share but at most so many are never trained on: agreement is measured on them."""
@@ -86,7 +81,6 @@ class _Run:
         self._kept: _State | None = None
         listener.planned(plan)
         self._check_plan()
-        self._choice = self._choose_preprocessing()
         training, held_back = self._divide(self._open_images())
         self._agreement = Agreement(plan.prepared, compared_tensors(plan.prepared), held_back)
         self._verifier = Verifier(plan.prepared, plan.order, held_back)
@@ -130,7 +124,7 @@ class _Run:
             steps=kept.records,
             original_bytes=self._plan.original.file_bytes,
             bytes=size,
-            preprocessing=self._choice,
+            preprocessing=self._plan.preprocessing,
             warnings=tuple(self._warnings),
             seconds=time.monotonic() - started,
         )
@@ -162,18 +156,8 @@ class _Run:
 
     def _build(self) -> ModelProto:
         """The model as it would be written now."""
-        model = with_binary_layers(
-            with_values(self._plan.prepared, self._trainer.real()), self._trainer.binary()
-        )
-        original = self._plan.original
-        source = {"file": original.path.name, "bytes": original.file_bytes, "sha256": original.sha256}
-        recorded = {
-            METADATA_KEY: self._choice.preprocessing.to_json(),
-            ORIGINAL_KEY: json.dumps(source),
-            VERSION_KEY: __version__,
-        }
-        files.set_metadata(model, recorded)
-        return model
+        prepared = with_values(self._plan.prepared, self._trainer.real())
+        return with_binary_layers(prepared, self._trainer.binary())
 
     def _check_plan(self) -> None:
         """Refuse what cannot begin, warn of what cannot be reached."""
@@ -190,24 +174,12 @@ class _Run:
                 f"--until-ratio {goal:g} is out of reach: with every candidate layer binary the file is "
                 f"{plan.largest_ratio:.2f} times smaller"
             )
-
-    def _choose_preprocessing(self) -> Choice:
-        wanted = self._settings
-        choice = choose(
-            self._plan.prepared,
-            profile=wanted.profile,
-            resize=wanted.resize,
-            channels=wanted.channels,
-            mean=wanted.mean,
-            std=wanted.std,
-        )
-        if choice.warning:
-            self._warn(choice.warning)
-        return choice
+        if plan.preprocessing.warning:
+            self._warn(plan.preprocessing.warning)
 
     def _open_images(self) -> ImageSet:
         target = ImageInput.of(self._plan.prepared, self._settings.input_size)
-        preprocessing = self._choice.preprocessing
+        preprocessing = self._plan.preprocessing.preprocessing
         if self._settings.images is not None:
             return ImageSet.open(Path(self._settings.images), target, preprocessing)
         if self._settings.finetune is not False:

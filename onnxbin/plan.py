@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,26 +11,34 @@ import onnx
 from onnx import ModelProto
 
 from onnxbin.binarize import binarize
+from onnxbin.images import METADATA_KEY, Choice, choose
 from onnxbin.layers import ConvLayer, inventory
-from onnxbin.model import Model
+from onnxbin.model import Model, set_metadata
 from onnxbin.operator import BinaryWeight
 from onnxbin.prepare import prepare
 from onnxbin.priority import deepest_first
 from onnxbin.settings import Settings
 from onnxbin.surgery import BinaryLayer, with_binary_layers
+from onnxbin.version import __version__
+
+ORIGINAL_KEY, VERSION_KEY = "onnxbin.original", "onnxbin.version"
+"""Where a written model's metadata says what it was made from (JSON: file, bytes, sha256), and by what."""
 
 Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """original: as read. prepared: what is compressed. layers: all convolutions. order: those to binarize.
+    """original: as read. layers: all its convolutions. order: those to binarize.
 
+    prepared: what is compressed; its metadata already says what it was made from and how images are fed to it.
+    preprocessing: how, and where that is known from.
     ratios: the file ratio after each layer of `order`, from the sizes of tensors; the last one is exact.
     """
 
     original: Model
     prepared: ModelProto
+    preprocessing: Choice
     layers: list[ConvLayer]
     order: list[ConvLayer]
     ratios: list[float]
@@ -47,12 +56,25 @@ class Plan:
 
 def plan(original: Model, settings: Settings) -> Plan:
     """Prepare the model, list its convolutions and order the candidates."""
+    preprocessing = choose(
+        original.proto,
+        profile=settings.profile,
+        resize=settings.resize,
+        channels=settings.channels,
+        mean=settings.mean,
+        std=settings.std,
+    )
     prepared = prepare(original.proto)
+    source = {"file": original.path.name, "bytes": original.file_bytes, "sha256": original.sha256}
+    recorded = {ORIGINAL_KEY: json.dumps(source), VERSION_KEY: __version__}
+    set_metadata(prepared, {**recorded, METADATA_KEY: preprocessing.preprocessing.to_json()})
     layers = inventory(
         prepared, include=settings.include, exclude=settings.exclude, input_size=settings.input_size
     )
     order = deepest_first(layers)
-    return Plan(original, prepared, layers, order, _ratios(original, prepared, order, settings.bases))
+    return Plan(
+        original, prepared, preprocessing, layers, order, _ratios(original, prepared, order, settings.bases)
+    )
 
 
 def _ratios(original: Model, prepared: ModelProto, order: list[ConvLayer], bases: int) -> list[float]:

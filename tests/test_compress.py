@@ -11,10 +11,11 @@ from PIL import Image
 
 import onnxbin
 from onnxbin import Listener, OnnxbinError
-from onnxbin.compress import ORIGINAL_KEY
 from onnxbin.images import METADATA_KEY, Preprocessing
-from onnxbin.model import metadata
+from onnxbin.model import load, metadata
 from onnxbin.operator import DOMAIN
+from onnxbin.plan import ORIGINAL_KEY, plan
+from onnxbin.settings import Settings
 
 
 @pytest.fixture
@@ -54,6 +55,8 @@ def test_deepest_layers_go_first_until_the_ratio_is_reached(model, photos):
     assert whole.path == model.with_suffix(".binary.onnx")
     assert whole.ratio == model.stat().st_size / whole.path.stat().st_size == whole.steps[-1].ratio
     assert whole.reached
+    settings = Settings(profile="yolov4")
+    assert plan(load(model), settings).largest_ratio == pytest.approx(whole.ratio, rel=1e-6)
 
     part = onnxbin.compress(model, until_ratio=2, finetune=False, images=photos, profile="yolov4")
     assert part.reached

@@ -22,7 +22,7 @@ from onnxbin.images.preprocess import Channels, Resize
 from onnxbin.plan import Plan
 from onnxbin.settings import STEPS_PER_LAYER
 from onnxbin_cli.options import Triple, json_option, layer_options
-from onnxbin_cli.text import duration, file_size, printable, shape
+from onnxbin_cli.text import duration, file_size, preprocessing, printable, shape
 
 NOT_REACHED = 3
 """Exit status where the goal was not reached, but the best file was written."""
@@ -92,7 +92,8 @@ def compress(
     """
     if finetune and no_finetune:
         raise OnnxbinError("--finetune and --no-finetune exclude each other: give one")
-    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    console = Console(stderr=as_json, highlight=False)
+    console.soft_wrap = not console.is_terminal  # files and pipes get lines as they are
     with _Display(console) as display:
         result = onnxbin.compress(
             model,
@@ -151,8 +152,8 @@ class _Display(Listener):
         """The head of the table."""
         original = plan.original
         self._print(
-            f"{original.path}: {file_size(original.file_bytes)}, {len(plan.order)} of {len(plan.layers)} "
-            f"convolutions can become binary: at most {plan.largest_ratio:.2f} times smaller"
+            f"{original.path}: {file_size(original.file_bytes)}; {len(plan.order)} of {len(plan.layers)} "
+            f"convolutions can become binary, for a file at most {plan.largest_ratio:.2f} times smaller"
         )
 
     def warned(self, text: str) -> None:
@@ -177,7 +178,8 @@ class _Display(Listener):
 
     def layer_finished(self, step: Step, record: Record) -> None:
         """The layer's line."""
-        self._print(_line(step, record, self._time_left(step)))
+        line = Text(printable(_line(step, record, self._time_left(step))))
+        self._console.print(line, no_wrap=True, overflow="ellipsis")
 
     def _time_left(self, step: Step) -> str:
         assert self._started is not None
@@ -212,4 +214,4 @@ def _show(result: Result, console: Console) -> None:
         )
     )
     images = result.preprocessing
-    console.print(Text(f"images fed as {images.origin}: {images.preprocessing.to_json()}", style="dim"))
+    console.print(Text(f"images fed as {images.origin}: {preprocessing(images.preprocessing)}", style="dim"))

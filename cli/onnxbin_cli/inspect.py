@@ -13,11 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from onnxbin import model as files
-from onnxbin.images import recognise
 from onnxbin.plan import Plan, plan
 from onnxbin.settings import Settings
 from onnxbin_cli.options import json_option, layer_options
-from onnxbin_cli.text import file_size, printable, shape, thousands
+from onnxbin_cli.text import file_size, preprocessing, printable, shape, thousands
 
 
 @click.command(short_help="List a model's convolutions and the ratio they can reach.")
@@ -66,9 +65,8 @@ def _show(found: Plan, console: Console) -> None:
             f"opset {files.opset(proto)}, IR {proto.ir_version}, {len(proto.graph.node)} nodes"
         )
     )
-    known = recognise(proto)
-    if known is not None:
-        console.print(Text(f"images: fed as {known[0]!r}: {_preprocessing(known[1])}"))
+    fed = found.preprocessing
+    console.print(Text(f"images fed as {fed.origin}: {preprocessing(fed.preprocessing)}"))
     total = sum(layer.parameters for layer in found.layers)
     turns = {layer.name: turn for turn, layer in enumerate(found.order, 1)}
 
@@ -98,11 +96,3 @@ def _show(found: Plan, console: Console) -> None:
         f"{len(found.order)} of {len(found.layers)} convolutions can become binary, {share} of their "
         f"{thousands(total)} parameters: a file at most {found.largest_ratio:.2f} times smaller"
     )
-
-
-def _preprocessing(value: Any) -> str:
-    return f"{value.channels.upper()}, {value.resize}, mean {_numbers(value.mean)}, std {_numbers(value.std)}"
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    return ",".join(f"{v:g}" for v in (values[:1] if len(set(values)) == 1 else values))

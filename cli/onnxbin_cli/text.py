@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from onnxbin.images import Preprocessing
+
 
 def printable(text: str) -> str:
     """Text from a model or a file name on one line, without characters that would steer a terminal."""
@@ -39,3 +41,12 @@ def duration(seconds: float) -> str:
 def shape(sizes: tuple[int, ...]) -> str:
     """512x512x3x3; a dash where there is none."""
     return "x".join(map(str, sizes)) or "-"
+
+
+def preprocessing(value: Preprocessing) -> str:
+    """What is done to images, in a few words."""
+    mean, std = (
+        ",".join(f"{v:g}" for v in (values[:1] if len(set(values)) == 1 else values))
+        for values in (value.mean, value.std)
+    )
+    return f"{value.channels.upper()}, {value.resize}, mean {mean}, std {std}"
