@@ -31,7 +31,7 @@ Array = npt.NDArray[np.float32]
 class Plan:
     """original: as read. layers: all its convolutions. order: those to binarize.
 
-    prepared: what is compressed; its metadata already says what it was made from and how images are fed to it.
+    prepared: what is compressed; its metadata says what it was made from and how images are fed to it.
     preprocessing: how, and where that is known from.
     ratios: the file ratio after each layer of `order`, from the sizes of tensors; the last one is exact.
     """
