@@ -57,6 +57,18 @@ def test_our_matching_is_that_of_pycocotools(seed: int) -> None:
     assert ours == pytest.approx(figures["AP"], abs=1e-6)
 
 
+def test_of_two_labels_overlapped_alike_the_same_is_taken() -> None:
+    # The first detection overlaps both labels by 2/3. The second fits only the first label: it is right only
+    # if the first detection took the other one.
+    truths = [
+        Truth(np.float32([[0, 0, 10, 10], [4, 0, 14, 10]]), np.zeros(2, np.int64), np.zeros(2, np.bool_))
+    ]
+    found = np.float32([[2, 0, 12, 10], [0, 0, 10, 10]])
+    detections = [Detections(found, np.float32([0.9, 0.8]), np.zeros(2, np.int64))]
+    assert coco_figures(detections, truths, [0])["AP50"] == pytest.approx(1)
+    assert match_all(detections, truths, 0).right.tolist() == [True, True]
+
+
 def test_perfect_and_empty_detections() -> None:
     truths = [Truth(np.float32([[0, 0, 50, 50]]), np.zeros(1, np.int64), np.zeros(1, np.bool_))]
     perfect = [Detections(truths[0].boxes, np.ones(1, np.float32), truths[0].classes)]

@@ -20,9 +20,9 @@ def black(height: int, width: int) -> np.ndarray:
 
 def test_boxes_come_back_in_the_image_and_end_at_its_edges() -> None:
     # 192 x 32 letterboxed into 96 x 64: half the size, 24 rows of padding above.
-    detector = Detector(yolov8([(48, 32, 20, 8, 0, 0.9), (90, 30, 40, 4, 0, 0.8)]))
+    detector = Detector(yolov8([(48, 32, 20, 8, 0, 0.9), (90, 30, 40, 4, 0, 0.8), (2, 40, 20, 20, 0, 0.7)]))
     found = detector(black(32, 192))
-    assert found.boxes.tolist() == [[76, 8, 116, 24], [140, 8, 192, 16]]
+    assert found.boxes.tolist() == [[76, 8, 116, 24], [140, 8, 192, 16], [0, 12, 24, 32]]
     stretch = Detector(yolov8([(48, 32, 20, 8, 0, 0.9)]), preprocessing=Preprocessing())
     assert stretch(black(32, 192)).boxes.tolist() == [[76, 14, 116, 18]]
 

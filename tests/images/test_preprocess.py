@@ -34,6 +34,12 @@ def test_letterbox_geometry_by_hand() -> None:
     assert (tensor[0] == 200).all()
 
 
+def test_an_odd_row_of_padding_goes_below() -> None:
+    # 64 x 31 in 64 x 64 leaves 33 rows: 16 above, 17 below, as OpenCV-based loaders round it.
+    _, geometry = Preprocessing("letterbox").apply(plain(31, 64), ImageInput("x", 64, 64))
+    assert geometry == Geometry(1, 1, 0, 16)
+
+
 def test_letterbox_enlarges_small_images_and_handles_slivers() -> None:
     target = ImageInput("x", 64, 96)
     _, geometry = Preprocessing("letterbox").apply(plain(32, 32), target)

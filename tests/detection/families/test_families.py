@@ -125,6 +125,12 @@ def test_anchor_families(family: str) -> None:
     check(decode(family, *reversed(outputs)), boxes, scores)
 
 
+def test_the_coarse_and_the_fine_map_of_yolov4_tiny_have_their_own_anchors() -> None:
+    # yolov4-tiny.cfg: anchors 10,14 23,27 37,58 81,82 135,169 344,319; masks 3,4,5 at stride 32, 1,2,3 at 16.
+    expected = {32: ((81, 82), (135, 169), (344, 319)), 16: ((23, 27), (37, 58), (81, 82))}
+    assert anchors.CONFIGS["yolov4-tiny"].anchors == expected
+
+
 def test_yolov2_anchors_are_in_cells() -> None:
     # A cell whose outputs are all 0: its box is the anchor, 1.08 x 1.19 cells of 32 pixels in the tiny VOC
     # model.
