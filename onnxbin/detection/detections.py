@@ -46,8 +46,7 @@ class Candidates:
 class Selection:
     """How candidates become detections; the defaults are those of evaluation (for looking, min_score 0.3).
 
-    min_score: lower scores are dropped. iou: a box that overlaps a better one of its class by more is
-    dropped.
+    min_score: lower scores are dropped. iou: a box that overlaps a better one of its class by more goes.
     limit: at most this many boxes an image, the best.
     """
 

@@ -21,8 +21,8 @@ class Detector:
     model: an ONNX detector. session: one to run it in, for instance with the operator library; by default a
     stock session, in which binarized layers run as their function bodies. size: (height, width) of the input
     where the model leaves it open. preprocessing: by default recognised (`images.choose` finds one for any
-    model). family: see `families.find_decoder`. names: of the
-    classes, by default `classes.class_names`, else their numbers.
+    model). family: see `families.find_decoder`. names: of the classes, by default `classes.class_names`, else
+    their numbers.
     Raises OnnxbinError where the model cannot be run on images or its outputs are not understood.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -53,13 +54,13 @@ class Evaluation:
 
     @property
     def average_precision(self) -> float:
-        """The mean over the classes that have labels."""
-        return float(np.nanmean([result.average_precision for result in self.classes]))
+        """The mean over the classes that have labels; NaN where none has."""
+        return _mean([result.average_precision for result in self.classes])
 
     @property
     def miss_rate(self) -> float:
-        """The mean over the classes that have labels."""
-        return float(np.nanmean([result.miss_rate for result in self.classes]))
+        """The mean over the classes that have labels; NaN where none has."""
+        return _mean([result.miss_rate for result in self.classes])
 
 
 def evaluate(
@@ -73,8 +74,8 @@ def evaluate(
     classes: which class of the model each name in the labels is; by default by the model's own names.
     min_height: lower labels, in pixels, become regions to ignore (REASONABLE for pedestrians), and detections
     below it are dropped.
-    Raises OnnxbinError where no name in the labels is one of the model's, or an image is not as its labels
-    say.
+    Raises OnnxbinError where no name in the labels is one of the model's, or an image is not of the size that
+    its labels are for.
     """
     columns = _columns(detector, labels, classes)
     detections = [_detect(detector, image, columns) for image in labels.images]
@@ -95,9 +96,11 @@ def score(
 
 def _columns(detector: Detector, labels: LabelledSet, classes: Mapping[str, int] | None) -> dict[int, int]:
     """Which class of the labels each class of the model is."""
+    if classes is None and len(detector.names) == len(labels.names) == 1:
+        return {0: 0}  # one kind of thing on both sides, whatever it is called
     known = {name: index for index, name in enumerate(detector.names)} if classes is None else dict(classes)
-    if len(known) == len(labels.names) == 1:
-        return {next(iter(known.values())): 0}  # one kind of thing on both sides, whatever it is called
+    if classes is None and labels.numbered:
+        known = {str(index): index for index in range(len(detector.names))}
     found = {known[name]: index for index, name in enumerate(labels.names) if name in known}
     if not found:
         raise OnnxbinError(
@@ -118,6 +121,11 @@ def _detect(detector: Detector, image: LabelledImage, columns: dict[int, int]) -
     found = detector(pixels, np.array(list(columns), np.int64))
     renumbered = np.array([columns[k] for k in found.classes.tolist()], np.int64)
     return replace(found, classes=renumbered)
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _ignore_low(truth: Truth, min_height: float) -> Truth:

@@ -14,7 +14,7 @@ import numpy as np
 from onnxbin.detection.matching import Truth
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import find_images
-from onnxbin.images.source import SUFFIXES, image_size, read_coco
+from onnxbin.images.source import SUFFIXES, image_size, read_coco, read_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +28,15 @@ class LabelledImage:
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """Images with labels. names: of the classes that the labels count; a label of class k is a names[k]."""
+    """Images with labels.
+
+    names: of the classes that the labels count; a label of class k is a names[k]. numbered: the classes have
+    no names but are numbered as a model numbers them, as in YOLO files alone; the names are the numbers.
+    """
 
     images: list[LabelledImage]
     names: list[str]
+    numbered: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,13 +131,12 @@ def _read_voc(annotations: list[Path]) -> LabelledSet:
 
 def _read_yolo(folder: Path) -> LabelledSet:
     names_file = _first_file(folder / name for name in ("classes.txt", "obj.names"))
-    names = names_file.read_text().split("\n") if names_file else []
+    names = read_text(names_file).splitlines() if names_file else []
     names = [name.strip() for name in names if name.strip()]
     images = []
     highest = -1
     for image in find_images(folder):
-        # images/train/1.jpg has its labels in labels/train/1.txt, or beside it. An image without is a
-        # negative.
+        # images/train/1.jpg has its labels in labels/train/1.txt, or beside it; without, it shows nothing.
         parts = ["labels" if part == "images" else part for part in image.relative_to(folder).parts]
         text = _first_file([folder.joinpath(*parts).with_suffix(".txt"), image.with_suffix(".txt")])
         labels = _yolo_labels(text, image) if text else []
@@ -144,27 +148,25 @@ def _read_yolo(folder: Path) -> LabelledSet:
         raise OnnxbinError(
             f"{names_file}: names {len(names)} classes, but there are labels of class {highest}"
         )
-    return LabelledSet(images, names or [str(number) for number in range(highest + 1)])
+    if names_file:
+        return LabelledSet(images, names)
+    return LabelledSet(images, [str(number) for number in range(highest + 1)], numbered=True)
 
 
 def _yolo_labels(path: Path, image: Path) -> list[_Label]:
     """Lines of `class cx cy w h`, as shares of the image's sides."""
     height, width = image_size(image)
     labels = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         try:
-            kind, cx, cy, w, h = line.split()
-            x, y, half_w, half_h = (
-                float(cx) * width,
-                float(cy) * height,
-                float(w) * width / 2,
-                float(h) * height / 2,
-            )
-            labels.append(_Label((x - half_w, y - half_h, x + half_w, y + half_h), int(kind)))
-            if int(kind) < 0 or max(float(cx), float(cy), float(w), float(h)) > 1.01:
-                raise ValueError("coordinates are not shares of the image")
+            kind, *shares = line.split()
+            cx, cy, w, h = (float(share) for share in shares)
+            if int(kind) < 0 or max(cx, cy, w, h) > 1.01:
+                raise ValueError("a class below 0, or coordinates in pixels")
+            box = ((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
+            labels.append(_Label(box, int(kind)))
         except ValueError as error:
             raise OnnxbinError(
                 f"{path}, line {number}: expected 'class cx cy w h' in 0..1: {error}"

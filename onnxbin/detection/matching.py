@@ -52,10 +52,9 @@ class Matches:
 
 
 def match(detections: Detections, truth: Truth, threshold: float = 0.5) -> Int64:
-    """Match one image: for each detection (best first) the position of its label, -1 for wrong, -2 for
-    ignored.
+    """The position of each detection's label in one image; -1 for wrong, -2 for in an ignored region.
 
-    Classes are not looked at: pass those of one class.
+    Takes detections best first, and does not look at classes: pass those of one class.
     """
     overlap = iou(detections.boxes, truth.boxes)
     # As pycocotools does, so that an IoU of exactly the threshold counts in spite of rounding.

@@ -23,8 +23,7 @@ CACHE_BYTES = 1 << 30
 class ImageSet:
     """A fixed sequence of images and how they become tensors. Safe to use from several threads.
 
-    source: the images. target: the model's input. preprocessing: what is done to an image before the model
-    sees it.
+    source: the images. target: the model's input. preprocessing: what the model wants done to an image.
     cache_bytes: decoded images are kept until they fill this; the rest are decoded anew each time. Nothing is
     thrown out of the cache: under the random order of training that serves as many reads as any other policy.
     """
@@ -71,10 +70,9 @@ class ImageSet:
         return self._cache.get(self._source, self._indices[index])
 
     def tensor(self, index: int, rng: np.random.Generator | None = None) -> npt.NDArray[np.float32]:
-        """The image as float32 of `target.shape`, ready for the model; with an rng, randomly changed
-        (`augment`).
+        """The image as float32 of `target.shape`, ready for the model.
 
-        A model of another input type takes `target.feed(tensors)`.
+        rng: changes the image at random first (`augment`). A model of another type takes `target.feed`.
         """
         pixels = self.pixels(index)
         if rng is not None:
@@ -82,8 +80,7 @@ class ImageSet:
         return self.preprocessing.apply(pixels, self.target)[0]
 
     def split(self, held_back_fraction: float, seed: int = 0) -> tuple[ImageSet, ImageSet]:
-        """A random division into (training, held back), each with at least one image; same seed, same
-        division.
+        """A random division into (training, held back), each with at least one image, that the seed decides.
 
         Raises OnnxbinError where there are fewer than two images or the fraction is not between 0 and 1.
         """

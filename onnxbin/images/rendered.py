@@ -2,10 +2,9 @@
 
 Dead leaves: opaque shapes of random outline, falling on each other, their sizes after a power law. With an
 exponent of 3 the result shares the scale invariance, the 1/f spectrum and the occlusion edges of natural
-images (Lee, Mumford,
-Huang: "Occlusion models for natural images", IJCV 41, 2001), and networks trained on such images do well on
-real ones (Baradad et al.: "Learning to see by looking at noise", NeurIPS 2021). Each leaf has a colour, a
-shading and a texture.
+images (Lee, Mumford, Huang: "Occlusion models for natural images", IJCV 41, 2001), and networks trained on
+such images do well on real ones (Baradad et al.: "Learning to see by looking at noise", NeurIPS 2021). Each
+leaf has a colour, a shading and a texture.
 
 The shapes are drawn once, as a map of leaf numbers; everything else is one lookup a pixel.
 """
@@ -83,8 +82,7 @@ def _draw_leaves(height: int, width: int, rng: np.random.Generator) -> npt.NDArr
     radius = (smallest**-2 - u * (smallest**-2 - largest**-2)) ** -0.5
 
     angle = np.linspace(0, 2 * np.pi, _VERTICES, endpoint=False)
-    # |cos|^p + |sin|^p = r^-p: a diamond at p = 1, an ellipse at 2, a rectangle above; a wave makes blobs of
-    # them.
+    # |cos|^p + |sin|^p = r^-p: a diamond at p = 1, an ellipse at 2, a rectangle above; waves make blobs.
     power = rng.choice([1.0, 2.0, 2.0, 8.0], (_LEAVES, 1))
     outline = (np.abs(np.cos(angle)) ** power + np.abs(np.sin(angle)) ** power) ** (-1 / power)
     wave = rng.uniform(0, 0.35, (_LEAVES, 1)) * (rng.random((_LEAVES, 1)) < 0.5)
@@ -93,10 +91,9 @@ def _draw_leaves(height: int, width: int, rng: np.random.Generator) -> npt.NDArr
     stretch = np.exp(rng.normal(0, 0.5, (_LEAVES, 1)))
     along, across = outline * np.cos(angle) * stretch, outline * np.sin(angle) / stretch
     turn = rng.uniform(0, np.pi, (_LEAVES, 1))
-    x = (along * np.cos(turn) - across * np.sin(turn)) * radius[:, None] + rng.uniform(0, width, (_LEAVES, 1))
-    y = (along * np.sin(turn) + across * np.cos(turn)) * radius[:, None] + rng.uniform(
-        0, height, (_LEAVES, 1)
-    )
+    centre_x, centre_y = rng.uniform(0, width, (_LEAVES, 1)), rng.uniform(0, height, (_LEAVES, 1))
+    x = (along * np.cos(turn) - across * np.sin(turn)) * radius[:, None] + centre_x
+    y = (along * np.sin(turn) + across * np.cos(turn)) * radius[:, None] + centre_y
 
     canvas = Image.new("I", (width, height))
     draw = ImageDraw.Draw(canvas)

@@ -89,7 +89,7 @@ def find_images(path: Path) -> list[Path]:
     if suffix == ".json":
         names = [str(image["file_name"]) for image in read_coco(path)["images"]]
     elif suffix == ".txt":
-        names = [line.strip() for line in _read_text(path).splitlines() if line.strip()]
+        names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     else:
         raise OnnxbinError(
             f"{path}: expected a folder of images, a COCO .json, a .txt list of paths, or a JPEG or PNG"
@@ -112,7 +112,7 @@ def read_coco(path: Path) -> dict[str, Any]:
     Raises OnnxbinError where the file is not that.
     """
     try:
-        content = json.loads(_read_text(path))
+        content = json.loads(read_text(path))
     except ValueError as error:
         raise OnnxbinError(f"{path}: not a JSON file: {error}") from None
     images = content.get("images") if isinstance(content, dict) else None
@@ -150,6 +150,16 @@ def image_size(path: Path) -> tuple[int, int]:
         raise _unreadable(path, error) from None
 
 
+def read_text(path: Path) -> str:
+    """The content of a text file in UTF-8; raises OnnxbinError naming the file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise OnnxbinError(f"{path}: not a text file in UTF-8") from None
+    except OSError as error:
+        raise OnnxbinError(f"{path}: {error.strerror}") from None
+
+
 def _check(path: Path) -> None:
     try:
         with Image.open(path, formats=_FORMATS) as image:
@@ -175,12 +185,3 @@ def _unreadable(path: Path, error: Exception) -> OnnxbinError:
     if isinstance(error, UnidentifiedImageError):
         return OnnxbinError(f"{path}: not a JPEG or PNG image, whatever its name says; remove or replace it")
     return OnnxbinError(f"{path}: damaged image ({error}); remove or replace it")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise OnnxbinError(f"{path}: not a text file in UTF-8") from None
-    except OSError as error:
-        raise OnnxbinError(f"{path}: {error.strerror}") from None

@@ -54,13 +54,24 @@ def test_classes_may_be_paired_by_the_caller(image: Path) -> None:
     assert evaluate(detector, labelled, classes={"hound": 1}).average_precision == 1
 
 
+def test_bare_numbers_are_the_models_own(image: Path) -> None:
+    detector = Detector(yolov8(ROWS, classes=2, metadata=NAMES))
+    labelled = LabelledSet([LabelledImage(image, truth((10, 10, 30, 30, 1)))], ["0", "1"], numbered=True)
+    assert evaluate(detector, labelled).average_precision == 1
+
+
+def test_nothing_labelled_has_no_average(image: Path) -> None:
+    labelled = LabelledSet([LabelledImage(image, truth())], ["thing"])
+    assert np.isnan(evaluate(Detector(yolov8([])), labelled).average_precision)
+
+
 def test_one_class_on_both_sides_needs_no_name(image: Path) -> None:
     labelled = LabelledSet([LabelledImage(image, truth((10, 10, 30, 30, 0)))], ["pedestrian"])
     assert evaluate(Detector(yolov8([(20, 20, 20, 20, 0, 0.9)])), labelled).average_precision == 1
 
 
 def test_an_image_of_another_size_than_its_labels_is_named(image: Path) -> None:
-    labelled = LabelledSet([LabelledImage(image, truth(), (640, 480))], ["0"])
+    labelled = LabelledSet([LabelledImage(image, truth(), (640, 480))], ["thing"])
     with pytest.raises(OnnxbinError, match=r"1\.png: is 96x64 pixels, but its labels are for 480x640"):
         evaluate(Detector(yolov8([])), labelled)
 

@@ -129,13 +129,14 @@ def test_yolo(tmp_path: Path, image: str) -> None:
     text = image.replace("images", "labels").replace("jpg", "txt")
     write_text(tmp_path / text, "1 0.5 0.5 0.2 0.4\n\n0 0.05 0.1 0.1 0.2\n")
     labels = read_labels(tmp_path)
-    assert labels.names == ["0", "1"]
+    assert (labels.names, labels.numbered) == (["0", "1"], True)
     first, negative = labels.images
     np.testing.assert_allclose(first.truth.boxes, [[80, 30, 120, 70], [0, 0, 20, 20]], atol=1e-4)
     assert first.truth.classes.tolist() == [1, 0]
     assert len(negative.truth) == 0
     write_text(tmp_path / "classes.txt", "cat\ndog\n")
-    assert read_labels(tmp_path).names == ["cat", "dog"]
+    named = read_labels(tmp_path)
+    assert (named.names, named.numbered) == (["cat", "dog"], False)
     write_text(tmp_path / "classes.txt", "cat\n")
     with pytest.raises(OnnxbinError, match=r"classes\.txt: names 1 classes.*class 1"):
         read_labels(tmp_path)

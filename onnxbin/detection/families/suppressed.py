@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import onnx
 
 from onnxbin.detection.detections import Candidates, Float32, Int64
 from onnxbin.images.outline import Outline
@@ -48,11 +49,10 @@ class Lists:
 
 @dataclass(frozen=True)
 class Selected:
-    """Boxes [1, N, 4], scores [1, classes, N] and what NonMaxSuppression selected: [K, 3] = image, class,
-    box.
+    """Boxes [1, N, 4], scores [1, classes, N], and the selection of NonMaxSuppression, [K, 3].
 
-    positions: of the boxes, the scores and the selection among the outputs. The coordinates are in the
-    operator's own order, y1, x1, y2, x2, in pixels of the input.
+    A row of the selection is image, class, box. positions: of the three among the outputs. The coordinates
+    are in the operator's own order, y1, x1, y2, x2, in pixels of the input.
     """
 
     positions: tuple[int, ...]
@@ -98,18 +98,21 @@ def _recognise_selected(outline: Outline) -> Selected | None:
     origins = [_origin(outline, name) for name in outline.output_names]
     for origin in origins:
         node = outline.producer(origin)
-        if node is not None and node.op_type == "NonMaxSuppression":
+        if node is not None and node.op_type == "NonMaxSuppression" and not _by_centres(node):
             wanted = [_origin(outline, node.input[0]), _origin(outline, node.input[1]), origin]
             if set(wanted) <= set(origins):
                 return Selected(tuple(origins.index(tensor) for tensor in wanted))
     return None
 
 
+def _by_centres(node: onnx.NodeProto) -> bool:
+    return any(attribute.name == "center_point_box" and attribute.i for attribute in node.attribute)
+
+
 def _origin(outline: Outline, tensor: str) -> str:
     """The tensor that `tensor` is a copy of."""
     node = outline.producer(tensor)
-    return (
-        _origin(outline, node.input[0])
-        if node is not None and node.op_type in ("Identity", "Cast")
-        else tensor
-    )
+    while node is not None and node.op_type in ("Identity", "Cast"):
+        tensor = node.input[0]
+        node = outline.producer(tensor)
+    return tensor
