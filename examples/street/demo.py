@@ -7,6 +7,7 @@ Writes into the folder `demo`: the compressed model and a picture with the detec
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,49 +30,48 @@ SCENES = 200
 """Held-out scenes, rendered now, to measure with."""
 
 SHOWN, CROWD, ENLARGED, MIN_SCORE = 3, 4, 3, 0.3
-"""The picture: so many scenes of at least so many pedestrians, so many times enlarged, boxes from this score."""
+"""The picture: this many scenes of at least so many pedestrians, how far enlarged, boxes from which score."""
 
 
 class Progress(onnxbin.Listener):
-    """A line for each layer."""
+    """A line for each layer: the ratio so far, and the agreement before and after fine-tuning."""
 
     def layer_finished(self, step: onnxbin.Step, record: onnxbin.Record) -> None:
         """What the layer's turn has done."""
-        before, after = (
-            f"{value:6.3f}" if value is not None else "     -" for value in (record.before, record.after)
-        )
-        print(
-            f"{step.number:5} {record.layer:16} {record.ratio:6.2f} {before} {after} {record.seconds:5.0f} s",
-            flush=True,
-        )
+        name = f"{record.layer} {'x'.join(map(str, record.shape))}"
+        before, after = ("-" if value is None else f"{value:.3f}" for value in (record.before, record.after))
+        print(f"{step.number:3} {name:28} {record.ratio:6.2f} {before:>8} {after:>8}", flush=True)
 
 
 def main() -> None:
-    """Compress, measure, draw."""
+    """Compress with fine-tuning and, to compare, without; measure; draw."""
     OUTPUT.mkdir(exist_ok=True)
-    untrained, compressed = OUTPUT / "street.untrained.onnx", OUTPUT / "street.binary.onnx"
-
-    print("layer                  ratio before  after fine-tuning")
-    onnxbin.compress(MODEL, untrained, until_ratio=RATIO, images=IMAGES, finetune=False)
+    models = {
+        "original": MODEL,
+        "binarized, not fine-tuned": OUTPUT / "street.untuned.onnx",
+        "binarized and fine-tuned": OUTPUT / "street.binary.onnx",
+    }
+    _, untuned, tuned = models.values()
+    onnxbin.compress(MODEL, untuned, until_ratio=RATIO, images=IMAGES, finetune=False)
+    print(f"{'layer':32}  ratio   before    after", flush=True)
     result = onnxbin.compress(
-        MODEL, compressed, until_ratio=RATIO, images=IMAGES, batch_size=8, listener=Progress()
+        MODEL, tuned, until_ratio=RATIO, images=IMAGES, batch_size=8, listener=Progress()
     )
-    print(f"{result.reason}; agreement of the outputs {result.agreement:.3f}\n")
+    print(f"{result.reason}, in {result.seconds:.0f} s\n")
 
     pictures = held_out(SCENES)
-    found = {path: detect(path, pictures) for path in (MODEL, untrained, compressed)}
-    print(f"on {SCENES} scenes never seen             bytes  ratio  person AP")
-    for path, name in (
-        (MODEL, "original"),
-        (untrained, "binarized, not trained"),
-        (compressed, "onnxbin compress"),
-    ):
-        size, ap = path.stat().st_size, person_ap(found[path], pictures)
-        print(f"{name:28} {size:12,} {MODEL.stat().st_size / size:6.2f} {ap:10.3f}")
+    found = {name: detect(path, pictures) for name, path in models.items()}
+    print(f"{f'on {SCENES} scenes never seen':32}   bytes   ratio  person AP")
+    for name, path in models.items():
+        size = path.stat().st_size
+        print(
+            f"{name:30} {size:9} {MODEL.stat().st_size / size:7.2f} {person_ap(found[name], pictures):10.3f}"
+        )
 
     comparison = OUTPUT / "before_after.png"
-    Image.fromarray(compare(pictures, found[MODEL], found[compressed])).save(comparison)
-    print(f"\nwritten: {compressed}, {comparison}")
+    before, _, after = found.values()
+    Image.fromarray(compare(pictures, before, after)).save(comparison)
+    print(f"\nwritten: {tuned}, {comparison}")
 
 
 def compare(
@@ -94,4 +94,7 @@ def _enlarged(picture: Picture, found: Detections) -> npt.NDArray[np.uint8]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except onnxbin.OnnxbinError as error:
+        sys.exit(f"error: {error}")

@@ -32,8 +32,6 @@ def person_ap(found: list[Detections], pictures: list[Picture]) -> float:
 
 
 def _truth(picture: Picture) -> Truth:
-    corners = picture.boxes + np.concatenate(
-        [np.zeros_like(picture.boxes[:, :2]), picture.boxes[:, :2]], axis=1
-    )
+    corners = np.concatenate([picture.boxes[:, :2], picture.boxes[:, :2] + picture.boxes[:, 2:]], axis=1)
     count = len(corners)
     return Truth(corners, np.zeros(count, np.int64), np.zeros(count, np.bool_))
