@@ -152,7 +152,7 @@ class GraphModule(nn.Module):
         if place is None:
             raise OnnxbinError(f"the graph has no Conv {layer!r}")
         node = self._nodes[place]
-        constants = [self._constant(name) for name in node.inputs[1:]]
+        constants = [self._constant(name) for name in node.inputs[1:] if name]
         if any(constant is None for constant in constants):
             raise OnnxbinError(f"{_title(node)}: its weight is computed in the graph, not stored")
         real, bias = constants[0], constants[1] if len(constants) > 1 else None
@@ -181,10 +181,6 @@ class GraphModule(nn.Module):
         return next(
             node.run for node in self._nodes if node.name == name and isinstance(node.run, BinaryConv2d)
         )
-
-    def layer_outputs(self) -> dict[str, str]:
-        """The output tensor of each binary layer by the layer's name."""
-        return {node.name: node.outputs[0] for node in self._nodes if isinstance(node.run, BinaryConv2d)}
 
     # Construction
 
