@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 from rich.console import Console
@@ -17,11 +17,9 @@ from rich.text import Text
 import onnxbin
 from onnxbin import Listener, OnnxbinError, Record, Result, Step
 from onnxbin.binarize import MAX_BASES
-from onnxbin.images import PROFILES
-from onnxbin.images.preprocess import Channels, Resize
 from onnxbin.plan import Plan
 from onnxbin.settings import STEPS_PER_LAYER
-from onnxbin_cli.options import Triple, json_option, layer_options
+from onnxbin_cli.options import json_option, layer_options, preprocessing_options
 from onnxbin_cli.text import duration, file_size, preprocessing, printable, shape
 
 NOT_REACHED = 3
@@ -45,13 +43,7 @@ NOT_REACHED = 3
     type=click.Path(path_type=Path),
     help="Photos like those the model will see, no labels needed: a folder, a COCO json, a list.",
 )
-@click.option(
-    "--profile", type=click.Choice(sorted(PROFILES)), help="Preprocessing of this family of detectors."
-)
-@click.option("--resize", type=click.Choice(get_args(Resize)), help="How images are fitted to the input.")
-@click.option("--channels", type=click.Choice(get_args(Channels)), help="Channel order of the input.")
-@click.option("--mean", type=Triple(), help="Subtracted from pixels of 0..255, in the input's channel order.")
-@click.option("--std", type=Triple(), help="Divides pixels of 0..255 after that. 255 gives [0, 1].")
+@preprocessing_options
 @layer_options
 @click.option(
     "--bases",

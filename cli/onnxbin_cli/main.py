@@ -14,7 +14,9 @@ import click
 
 from onnxbin import OnnxbinError, __version__
 from onnxbin_cli.compress import compress
+from onnxbin_cli.detect import detect
 from onnxbin_cli.doctor import doctor
+from onnxbin_cli.evaluate import evaluate
 from onnxbin_cli.inspect import inspect
 from onnxbin_cli.text import printable
 
@@ -31,7 +33,9 @@ def cli() -> None:
 
 
 cli.add_command(compress)
+cli.add_command(detect)
 cli.add_command(doctor)
+cli.add_command(evaluate)
 cli.add_command(inspect)
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, get_args
 
 import click
+
+from onnxbin.detection import FAMILIES
+from onnxbin.images import PROFILES
+from onnxbin.images.preprocess import Channels, Resize
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,6 +44,8 @@ class Triple(click.ParamType):  # type: ignore[type-arg]
         return tuple(numbers * 3 if len(numbers) == 1 else numbers)
 
 
+_SIZE = click.option("--input-size", type=Size(), help="Image size, where the model leaves it open.")
+
 _LAYERS = [
     click.option(
         "--include",
@@ -50,13 +56,44 @@ _LAYERS = [
     click.option(
         "--exclude", multiple=True, metavar="REGEX", help="Leave layers of these names alone. Repeatable."
     ),
-    click.option("--input-size", type=Size(), help="Image size, where the model leaves it open."),
+    _SIZE,
+]
+
+_PREPROCESSING = [
+    click.option(
+        "--profile", type=click.Choice(sorted(PROFILES)), help="Preprocessing of this family of detectors."
+    ),
+    click.option("--resize", type=click.Choice(get_args(Resize)), help="How images are fitted to the input."),
+    click.option("--channels", type=click.Choice(get_args(Channels)), help="Channel order of the input."),
+    click.option(
+        "--mean", type=Triple(), help="Subtracted from pixels of 0..255, in the input's channel order."
+    ),
+    click.option("--std", type=Triple(), help="Divides pixels of 0..255 after that. 255 gives [0, 1]."),
 ]
 
 
 def layer_options(command: Command) -> Command:
     """--include, --exclude and --input-size."""
-    for option in reversed(_LAYERS):
+    return _with(_LAYERS, command)
+
+
+def preprocessing_options(command: Command) -> Command:
+    """--profile, --resize, --channels, --mean and --std: the arguments of onnxbin.images.choose."""
+    return _with(_PREPROCESSING, command)
+
+
+def detector_options(command: Command) -> Command:
+    """--family, --input-size and the preprocessing: how a model becomes a detector."""
+    family = click.option(
+        "--family",
+        metavar="NAME",
+        help=f"How to read the outputs: {', '.join(FAMILIES)}, or your own module:function.",
+    )
+    return _with([family, _SIZE, *_PREPROCESSING], command)
+
+
+def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command
 

@@ -11,19 +11,7 @@ import onnx
 import pytest
 from PIL import Image
 
-COMMANDS = ["compress", "doctor", "inspect"]
-
-
-def onnxbin(*arguments, **options):
-    """Run the command; its stdout, stderr and exit status."""
-    return subprocess.run(
-        [sys.executable, "-m", "onnxbin_cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        **options,
-    )
+COMMANDS = ["compress", "detect", "doctor", "evaluate", "inspect"]
 
 
 @pytest.fixture
@@ -34,13 +22,13 @@ def model(tmp_path):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_an_example(command):
+def test_help_shows_an_example(onnxbin, command):
     result = onnxbin(command, "--help")
     assert result.returncode == 0
     assert f"onnxbin {command}" in result.stdout.split("Example")[1]
 
 
-def test_compress_then_inspect(model):
+def test_compress_then_inspect(onnxbin, model):
     result = onnxbin("compress", model, "--no-finetune", "--until-ratio", "1.5")
     assert result.returncode == 0, result.stderr
     assert "c3" in result.stdout
@@ -55,7 +43,7 @@ def test_compress_then_inspect(model):
     assert "2 of 4 convolutions can become binary" in table
 
 
-def test_json_is_alone_on_standard_output(model):
+def test_json_is_alone_on_standard_output(onnxbin, model):
     result = onnxbin("compress", model, "--no-finetune", "--until-ratio", "50", "--json")
     assert result.returncode == 3
     content = json.loads(result.stdout)
@@ -106,7 +94,7 @@ def make(folder, kind):
         "missing",
     ],
 )
-def test_bad_input_gives_one_line_and_leaves_nothing(tmp_path, kind):
+def test_bad_input_gives_one_line_and_leaves_nothing(onnxbin, tmp_path, kind):
     arguments = make(tmp_path, kind)
     before = sorted(tmp_path.rglob("*"))
     result = onnxbin("compress", *arguments, "--no-finetune")
@@ -117,7 +105,7 @@ def test_bad_input_gives_one_line_and_leaves_nothing(tmp_path, kind):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_target_is_known_before_the_work(model):
+def test_a_read_only_target_is_known_before_the_work(onnxbin, model):
     target = model.with_name("small.onnx")
     target.touch(mode=0o444)
     result = onnxbin("compress", model, "-o", target, "--no-finetune")
@@ -125,7 +113,7 @@ def test_a_read_only_target_is_known_before_the_work(model):
     assert result.stderr == f"onnxbin: {target}: cannot be written: the file is read-only\n"
 
 
-def test_names_from_a_model_do_not_steer_the_terminal(model):
+def test_names_from_a_model_do_not_steer_the_terminal(onnxbin, model):
     proto = onnx.load(model)
     proto.graph.node[4].name = "evil\x1b[2J[red]name"
     model.write_bytes(proto.SerializeToString())
@@ -136,7 +124,7 @@ def test_names_from_a_model_do_not_steer_the_terminal(model):
         assert "[red]name" in result.stdout
 
 
-def test_finetune_functions_are_named_when_they_cannot_be_found(model):
+def test_finetune_functions_are_named_when_they_cannot_be_found(onnxbin, model):
     for name, message in [
         ("nocolon", "module:function"),
         ("nowhere:f", "No module"),
@@ -147,7 +135,7 @@ def test_finetune_functions_are_named_when_they_cannot_be_found(model):
         assert message in result.stderr
 
 
-def test_doctor_finds_everything_in_order():
+def test_doctor_finds_everything_in_order(onnxbin):
     result = onnxbin("doctor", "--json")
     findings = json.loads(result.stdout)
     assert result.returncode == 0

@@ -1,0 +1,47 @@
+"""`onnxbin detect`: boxes on images, for looking."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import click
+from PIL import Image
+
+from onnxbin.detection import Selection
+from onnxbin.detection.draw import draw
+from onnxbin.images import find_images, read_image
+from onnxbin.model import check_writable, write_atomically
+from onnxbin_cli.detectors import open_detector
+from onnxbin_cli.options import detector_options
+from onnxbin_cli.text import printable
+
+
+@click.command(short_help="Draw what a detector finds on images.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
+@click.option("--min-score", type=float, default=0.3, show_default=True, help="Draw boxes from here on.")
+@detector_options
+def detect(model: Path, images: tuple[Path, ...], output: Path, min_score: float, **options: Any) -> None:
+    """Draw what MODEL finds on IMAGES (files, folders, lists) and write the pictures as PNG.
+
+    \b
+    Example:
+      onnxbin detect model.binary.onnx street.jpg -o found/
+    """
+    detector = open_detector(model, options, Selection(min_score=min_score))
+    paths = [path for given in images for path in find_images(given)]
+    output.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        target = output / f"{path.stem}.png"
+        check_writable(target)
+        pixels = read_image(path)
+        found = detector(pixels)
+        content = io.BytesIO()
+        Image.fromarray(draw(pixels, found, detector.names)).save(content, "PNG")
+        write_atomically(target, content.getvalue())
+        counts = {name: int((found.classes == k).sum()) for k, name in enumerate(detector.names)}
+        seen = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
+        click.echo(printable(f"{path}: {seen} -> {target}"))

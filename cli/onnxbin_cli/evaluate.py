@@ -1,0 +1,144 @@
+"""`onnxbin evaluate`: figures for a detector, against labels or against another model."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from onnxbin import OnnxbinError, detection
+from onnxbin.detection import REASONABLE, Comparison, Evaluation, compare, read_labels
+from onnxbin.detection.coco import coco_figures
+from onnxbin.images import find_images, read_image
+from onnxbin_cli.detectors import open_detector
+from onnxbin_cli.options import detector_options, json_option
+from onnxbin_cli.text import printable
+
+
+@click.command(short_help="Measure a detector against labels, or against another model.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), help="Labels: COCO json, VOC folder or YOLO folder.")
+@click.option("--images", type=click.Path(path_type=Path), help="Images without labels; needs --against.")
+@click.option("--against", type=click.Path(path_type=Path), help="The original, to compare with.")
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    metavar="NAME=N",
+    help="The labels' class NAME is the model's number N. Repeatable; by default matched by name.",
+)
+@click.option(
+    "--reasonable",
+    is_flag=True,
+    help=f"Ignore people lower than {REASONABLE:g} pixels, as Caltech's setting.",
+)
+@detector_options
+@json_option
+def evaluate(
+    model: Path,
+    data: Path | None,
+    images: Path | None,
+    against: Path | None,
+    classes: tuple[str, ...],
+    reasonable: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Average precision and log-average miss rate of MODEL on labelled images.
+
+    Without labels, with --images and --against: how far MODEL finds what the other model finds.
+
+    \b
+    Examples:
+      onnxbin evaluate small.onnx --data val.json --against model.onnx
+      onnxbin evaluate small.onnx --images photos/ --against model.onnx
+    """
+    if (data is None) == (images is None):
+        raise OnnxbinError("give --data (images with labels) or --images (without)")
+    if images is not None and against is None:
+        raise OnnxbinError("--images has no labels: name the model to compare with, by --against")
+    paths = [model] if against is None else [against, model]
+    if data is not None:
+        labels = read_labels(data)
+        numbers = _numbers(classes)
+        least = REASONABLE if reasonable else 0.0
+        results = [
+            (str(path), detection.evaluate(open_detector(path, options), labels, numbers, least))
+            for path in paths
+        ]
+        if as_json:
+            click.echo(json.dumps({name: _figures(result) for name, result in results}, indent=2))
+        else:
+            _show(results)
+        return
+    assert images is not None
+    pixels = [read_image(path) for path in find_images(images)]
+    first, second = ([detector(p) for p in pixels] for detector in (open_detector(p, options) for p in paths))
+    comparison = compare(first, second)
+    click.echo(json.dumps(asdict(comparison), indent=2) if as_json else _sentence(comparison, len(pixels)))
+
+
+def _numbers(classes: tuple[str, ...]) -> dict[str, int] | None:
+    numbers = {}
+    for text in classes:
+        name, _, number = text.rpartition("=")
+        if not name or not number.isdecimal():
+            raise OnnxbinError(f"--class {text!r}: expected NAME=N, such as person=0")
+        numbers[name] = int(number)
+    return numbers or None
+
+
+def _figures(result: Evaluation) -> dict[str, Any]:
+    truths = [image.truth for image in result.labels.images]
+    rows = {}
+    for entry in result.classes:
+        number = result.labels.names.index(entry.name)
+        coco = coco_figures(result.detections, truths, [number])
+        rows[entry.name] = {
+            "average_precision": entry.average_precision,
+            "miss_rate": entry.miss_rate,
+            "coco": coco,
+        }
+    figures: dict[str, Any] = {
+        "images": len(result.labels.images),
+        "average_precision": result.average_precision,
+        "miss_rate": result.miss_rate,
+        "classes": rows,
+    }
+    return {name: _without_nan(value) for name, value in figures.items()}
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN: null is "nothing to find"."""
+    if isinstance(value, dict):
+        return {name: _without_nan(item) for name, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _show(results: list[tuple[str, Evaluation]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class")
+    for name in ("AP@0.5", "COCO AP", "miss rate"):
+        table.add_column(name, justify="right")
+    table.add_column("model", overflow="fold")
+    for path, result in results:
+        for name, row in _figures(result)["classes"].items():
+            figures = (row["average_precision"], row["coco"]["AP"], row["miss_rate"])
+            texts = ["-" if value is None else f"{value:.3f}" for value in figures]
+            table.add_row(Text(printable(name)), *texts, Text(printable(path)))
+    Console(highlight=False).print(table)
+
+
+def _sentence(result: Comparison, images: int) -> str:
+    return (
+        f"on {images} images: of {result.reference_boxes} boxes {result.matched} are found again "
+        f"(mean IoU {result.mean_iou:.3f}), {result.boxes - result.matched} are new; AP@0.5 against the "
+        f"other model's boxes {result.average_precision:.3f}"
+    )
