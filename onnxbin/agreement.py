@@ -18,6 +18,7 @@ from onnx import ModelProto
 
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import ImageSet
+from onnxbin.operator import stock_session
 
 Float32 = npt.NDArray[np.float32]
 
@@ -58,14 +59,6 @@ class Agreement:
         feed = self._images.target.feed([self._images.tensor(index)])
         results: list[Float32] = session.run(self._outputs, feed)
         return results
-
-
-def stock_session(model: ModelProto) -> onnxruntime.InferenceSession:
-    """A session of the stock runtime, without the operator library."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    content = model.SerializeToString()
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:

@@ -13,11 +13,11 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto
 
-from onnxbin.agreement import stock_session, with_outputs
+from onnxbin.agreement import with_outputs
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import ImageSet
 from onnxbin.layers import ConvLayer
-from onnxbin.operator import session
+from onnxbin.operator import session, stock_session
 from onnxbin.surgery import BinaryLayer, with_binary_layers
 
 Float32 = npt.NDArray[np.float32]

@@ -13,6 +13,7 @@ from onnxbin.errors import OnnxbinError
 from onnxbin.images import Geometry, ImageInput, Preprocessing, recognise
 from onnxbin.images.outline import Outline
 from onnxbin.images.source import Pixels
+from onnxbin.operator import stock_session
 
 
 class Detector:
@@ -98,12 +99,8 @@ def _recognised(model: onnx.ModelProto) -> Preprocessing:
 
 
 def _stock_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # old exporters' habits are warned of once a weight, at no loss here
     try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        return stock_session(model)
     except Exception as error:
         raise OnnxbinError(f"ONNX Runtime does not load the model: {_first_line(error)}") from None
 

@@ -1,7 +1,7 @@
 """The BinaryConv operators: packing, function bodies, NumPy reference, the compiled library."""
 
 from onnxbin.operator.function import DOMAIN, OP_TYPES, VERSION, function
-from onnxbin.operator.library import get_library_path, instruction_sets, session
+from onnxbin.operator.library import get_library_path, instruction_sets, session, stock_session
 from onnxbin.operator.quantizer import QuantInput, Quantizer, SignInput
 from onnxbin.operator.reference import binary_conv
 from onnxbin.operator.weight import BinaryWeight, pack_signs, unpack_signs
@@ -20,5 +20,6 @@ __all__ = [
     "instruction_sets",
     "pack_signs",
     "session",
+    "stock_session",
     "unpack_signs",
 ]

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnxruntime
 
 from onnxbin.errors import OnnxbinError
@@ -39,6 +40,14 @@ def instruction_sets() -> list[str]:
     library.OnnxbinInstructionSets.restype = ctypes.c_char_p
     text: bytes = library.OnnxbinInstructionSets()
     return text.decode().split(",")
+
+
+def stock_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """A session on the CPU without the operator library: binary layers run as their function bodies."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # old exporters' habits are warned of once a weight, at no loss here
+    content = model.SerializeToString()
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def session(
