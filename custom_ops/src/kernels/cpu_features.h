@@ -5,7 +5,9 @@
 
 namespace onnxbin {
 
-bool HasAvx512Popcnt();  // AVX-512 F, BW, DQ, VL, VNNI and VPOPCNTDQ: Ice Lake, Zen 4 and later
+bool HasAvx2();          // AVX2 and FMA: Haswell, Zen and later
+bool HasAvx512Bw();      // AVX-512 F, BW, DQ and VL: Skylake-X and later
+bool HasAvx512Popcnt();  // the same with VNNI and VPOPCNTDQ: Ice Lake, Zen 4 and later
 
 }  // namespace onnxbin
 

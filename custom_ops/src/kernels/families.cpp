@@ -6,6 +6,8 @@
 namespace onnxbin {
 
 // Each in the file of its name.
+extern const KernelFamily kAvx2;
+extern const KernelFamily kAvx512Bw;
 extern const KernelFamily kAvx512Popcnt;
 extern const KernelFamily kPortable;
 
@@ -22,10 +24,9 @@ constexpr KernelFamily kReference = MakeReference();
 
 constexpr const KernelFamily* kFamilies[] = {
 #ifdef ONNXBIN_X86_KERNELS
-    &kAvx512Popcnt,
+    &kAvx512Popcnt, &kAvx512Bw,  &kAvx2,
 #endif
-    &kPortable,
-    &kReference,
+    &kPortable,     &kReference,
 };
 
 }  // namespace

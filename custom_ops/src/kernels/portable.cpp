@@ -23,7 +23,7 @@ struct PortableBits {
   using Sum = uint32_t;
   using Weights = uint64_t;
   using Input = uint64_t;
-  static constexpr int kWordChannels = 64, kLanes = 1, kVectors = 4, kPixels = 2;
+  static constexpr int kWordChannels = 64, kLanes = 1, kVectors = 4, kPixels = 2, kFoldWords = 0;
 
   static Sum Zero() { return 0; }
   static Sum Load(const Scalar* p) { return static_cast<Sum>(*p); }
@@ -42,7 +42,7 @@ struct PortableReals {
   static constexpr Element kElement = Element::kReals;
   using Word = float;
   using Scalar = float;
-  static constexpr int kWordChannels = 1, kLanes = 4, kVectors = 2, kPixels = 4;
+  static constexpr int kWordChannels = 1, kLanes = 4, kVectors = 2, kPixels = 4, kFoldWords = 0;
   struct Sum {
     float lane[kLanes];
   };

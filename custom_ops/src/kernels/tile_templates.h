@@ -5,12 +5,19 @@
 // compiled for a newer processor, could be linked into code that runs on an older one.
 //
 // A `Step` gives a tile kernel its inner loop:
+//
 //   kElement, Word, kWordChannels   what a word is
-//   kLanes, kVectors                lanes of a vector and vectors of a panel
-//   kPixels                         most pixels of a tile: kVectors * kPixels sums stay in
-//   registers Sum, Weights, Input             vector types Zero(), Load(p), Store(p, sum)  a vector
-//   of sums LoadWeights(p), Broadcast(p)    a word for each lane; one word for all lanes Add(sum,
-//   x, w)                  the step
+//   kLanes, kVectors, kPixels       lanes of a vector, vectors of a panel, most pixels of a tile:
+//   the partial
+//                                   sums of kVectors * kPixels vectors stay in registers
+//   Scalar, Sum                     of a sum, and a vector of them
+//   Zero(), Load(p), Store(p, sum), Twice(sum)
+//   LoadWeights(p), Broadcast(p)    a word for each lane; one word for all lanes
+//   Add(partial, x, w)              the step
+//   kFoldWords, Fold(sum, partial)  where partial sums are narrower than sums: the words after
+//   which they must
+//                                   be added up. kFoldWords = 0: they are the sums.
+//
 // Loops over plain arrays are for the compiler to vectorise.
 #ifndef ONNXBIN_KERNELS_TILE_TEMPLATES_H_
 #define ONNXBIN_KERNELS_TILE_TEMPLATES_H_
@@ -29,6 +36,28 @@
 
 namespace onnxbin {
 namespace {
+
+// `count` words of one tap, or of several that are neighbours.
+template <typename Step, int kPixels, int kVectors, typename Partial>
+inline void AddWords(const Tile& tile, const unsigned char* x, const unsigned char* w,
+                     int64_t count, Partial (&sum)[kPixels][kVectors]) {
+  constexpr ptrdiff_t kWordBytes = sizeof(typename Step::Word);
+  for (int64_t word = 0; word < count; ++word) {
+    typename Step::Weights weights[kVectors];
+    ONNXBIN_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+      weights[v] = Step::LoadWeights(w + v * Step::kLanes * kWordBytes);
+    }
+    ONNXBIN_UNROLL
+    for (int p = 0; p < kPixels; ++p) {
+      const typename Step::Input input = Step::Broadcast(x + p * tile.x_pixel);
+      ONNXBIN_UNROLL
+      for (int v = 0; v < kVectors; ++v) sum[p][v] = Step::Add(sum[p][v], input, weights[v]);
+    }
+    x += kWordBytes;
+    w += Step::kLanes * Step::kVectors * kWordBytes;
+  }
+}
 
 template <typename Step, int kPixels, int kVectors>
 void RunTile(const Tile& tile, void* sums) {
@@ -54,20 +83,25 @@ void RunTile(const Tile& tile, void* sums) {
       for (int64_t column = 0; column < tile.columns; ++column) {
         const unsigned char* x = x_plane + row * tile.x_row + column * tile.x_column;
         const unsigned char* w = tile.w + row * tile.w_row + column * tile.w_column;
-        for (int64_t word = 0; word < tile.words; ++word) {
-          typename Step::Weights weights[kVectors];
-          ONNXBIN_UNROLL
-          for (int v = 0; v < kVectors; ++v) {
-            weights[v] = Step::LoadWeights(w + v * Step::kLanes * kWordBytes);
-          }
-          ONNXBIN_UNROLL
-          for (int p = 0; p < kPixels; ++p) {
-            const typename Step::Input input = Step::Broadcast(x + p * tile.x_pixel);
+        if constexpr (Step::kFoldWords == 0) {
+          AddWords<Step>(tile, x, w, tile.words, sum);
+        } else {
+          for (int64_t left = tile.words; left > 0; left -= Step::kFoldWords) {
+            typename Step::Partial partial[kPixels][kVectors];
             ONNXBIN_UNROLL
-            for (int v = 0; v < kVectors; ++v) sum[p][v] = Step::Add(sum[p][v], input, weights[v]);
+            for (int p = 0; p < kPixels; ++p) {
+              ONNXBIN_UNROLL
+              for (int v = 0; v < kVectors; ++v) partial[p][v] = Step::Zero();
+            }
+            AddWords<Step>(tile, x, w, left < Step::kFoldWords ? left : Step::kFoldWords, partial);
+            ONNXBIN_UNROLL
+            for (int p = 0; p < kPixels; ++p) {
+              ONNXBIN_UNROLL
+              for (int v = 0; v < kVectors; ++v) sum[p][v] = Step::Fold(sum[p][v], partial[p][v]);
+            }
+            x += Step::kFoldWords * kWordBytes;
+            w += Step::kFoldWords * kPanel * kWordBytes;
           }
-          x += kWordBytes;
-          w += kPanel * kWordBytes;
         }
       }
     }

@@ -1,7 +1,8 @@
-// 16 x 16 floats, transposed in registers: what tiles need to go from lanes that are channels to
-// rows of pixels.
-#ifndef ONNXBIN_KERNELS_TRANSPOSE_AVX512_H_
-#define ONNXBIN_KERNELS_TRANSPOSE_AVX512_H_
+// What all AVX-512 families share: steps on 16 lanes, and 16 x 16 floats transposed in registers,
+// which is how tiles get from lanes that are channels to rows of pixels. In an unnamed namespace,
+// like all that is compiled for one instruction set; see tile_templates.h.
+#ifndef ONNXBIN_KERNELS_AVX512_VECTORS_H_
+#define ONNXBIN_KERNELS_AVX512_VECTORS_H_
 
 #include <immintrin.h>
 
@@ -10,6 +11,49 @@
 
 namespace onnxbin {
 namespace {
+
+// Sums in 16 lanes of 32 bits.
+struct Integers16 {
+  using Scalar = int32_t;
+  using Word = uint32_t;
+  using Sum = __m512i;
+  using Partial = __m512i;
+  using Weights = __m512i;
+  using Input = __m512i;
+  static constexpr int kLanes = 16, kVectors = 2;
+
+  static Sum Zero() { return _mm512_setzero_si512(); }
+  static Sum Load(const Scalar* p) { return _mm512_loadu_si512(p); }
+  static void Store(Scalar* p, Sum sum) { _mm512_storeu_si512(p, sum); }
+  static Weights LoadWeights(const unsigned char* p) { return _mm512_loadu_si512(p); }
+  static Input Broadcast(const unsigned char* p) {
+    return _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(p));
+  }
+  static Sum AddSums(Sum a, Sum b) { return _mm512_add_epi32(a, b); }
+  static Sum Twice(Sum sum) { return AddSums(sum, sum); }
+};
+
+struct Reals16 {
+  static constexpr Element kElement = Element::kReals;
+  using Word = float;
+  using Scalar = float;
+  using Sum = __m512;
+  using Weights = __m512;
+  using Input = __m512;
+  static constexpr int kWordChannels = 1, kLanes = 16, kVectors = 2, kPixels = 12, kFoldWords = 0;
+
+  static Sum Zero() { return _mm512_setzero_ps(); }
+  static Sum Load(const Scalar* p) { return _mm512_loadu_ps(p); }
+  static void Store(Scalar* p, Sum sum) { _mm512_storeu_ps(p, sum); }
+  static Weights LoadWeights(const unsigned char* p) {
+    return Load(reinterpret_cast<const float*>(p));
+  }
+  static Input Broadcast(const unsigned char* p) {
+    return _mm512_set1_ps(*reinterpret_cast<const float*>(p));
+  }
+  static Sum Add(Sum sum, Input x, Weights w) { return _mm512_fmadd_ps(x, w, sum); }
+  static Sum Twice(Sum sum) { return sum; }  // reals have one plane
+};
 
 inline void Transpose16(__m512 r[16]) {
   __m512 t[16];
@@ -102,4 +146,4 @@ inline void PackReals16(const PackJob& job) {
 }  // namespace
 }  // namespace onnxbin
 
-#endif  // ONNXBIN_KERNELS_TRANSPOSE_AVX512_H_
+#endif  // ONNXBIN_KERNELS_AVX512_VECTORS_H_

@@ -1,0 +1,125 @@
+// AVX2 and FMA (Haswell, Zen and later): 16 vector registers, for tiles of 4 or 6 pixels x 16
+// output channels.
+//
+// There is no instruction that counts ones: a shuffle looks nibbles up in a table of 16 (W. Mula,
+// N. Kurz, D. Lemire, "Faster Population Counts Using AVX2 Instructions", 2018). Counts stay bytes,
+// and products of bytes 16-bit numbers, for as many words as fit.
+#include <immintrin.h>
+
+#include "kernels/cpu_features.h"
+#include "kernels/harley_seal.h"
+#include "kernels/pack_vectors.h"
+#include "kernels/planar_rows.h"
+#include "kernels/tile_templates.h"
+
+namespace onnxbin {
+namespace {
+
+struct Integers {
+  using Word = uint32_t;
+  using Scalar = int32_t;
+  using Sum = __m256i;
+  using Partial = __m256i;
+  using Weights = __m256i;
+  using Input = __m256i;
+  static constexpr int kLanes = 8, kVectors = 2;
+
+  static Sum Zero() { return _mm256_setzero_si256(); }
+  static Sum Load(const Scalar* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static void Store(Scalar* p, Sum sum) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), sum); }
+  static Weights LoadWeights(const unsigned char* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static Input Broadcast(const unsigned char* p) {
+    return _mm256_set1_epi32(*reinterpret_cast<const int32_t*>(p));
+  }
+  static Sum AddSums(Sum a, Sum b) { return _mm256_add_epi32(a, b); }
+  static Sum Twice(Sum sum) { return AddSums(sum, sum); }
+};
+
+struct Bits : Integers {
+  static constexpr Element kElement = Element::kBits;
+  static constexpr int kWordChannels = 32, kPixels = 4;
+  static constexpr int64_t kFoldWords = 31;  // at most 8 ones a byte: 248
+
+  static Weights Xor(Input x, Weights w) { return _mm256_xor_si256(x, w); }
+  static Weights AddUp(Weights a, Weights b, Weights c, Weights* low) {
+    const __m256i odd = _mm256_xor_si256(b, c);  // a, the running sum, comes in as late as it can
+    *low = _mm256_xor_si256(odd, a);
+    return _mm256_or_si256(_mm256_and_si256(b, c), _mm256_and_si256(odd, a));
+  }
+  static Partial Count(Weights bits) {
+    const __m256i ones = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
+                                          0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    const __m256i nibble = _mm256_set1_epi8(15);
+    const __m256i low = _mm256_shuffle_epi8(ones, _mm256_and_si256(bits, nibble));
+    const __m256i high =
+        _mm256_shuffle_epi8(ones, _mm256_and_si256(_mm256_srli_epi32(bits, 4), nibble));
+    return _mm256_add_epi8(low, high);
+  }
+  static Partial AddBytes(Partial a, Partial b) { return _mm256_add_epi8(a, b); }
+  static Partial Add(Partial partial, Input x, Weights w) {
+    return AddBytes(partial, Count(Xor(x, w)));
+  }
+  static Sum Fold(Sum sum, Partial partial) {
+    const __m256i pairs = _mm256_maddubs_epi16(partial, _mm256_set1_epi8(1));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+};
+
+struct Bytes : Integers {
+  static constexpr Element kElement = Element::kBytes;
+  static constexpr int kWordChannels = 4, kPixels = 4;
+  static constexpr int64_t kFoldWords = 64;  // sums of two quanta each: 64 * 510 < 2^15
+
+  static Partial Add(Partial partial, Input x, Weights w) {
+    return _mm256_add_epi16(partial, _mm256_maddubs_epi16(x, w));
+  }
+  static Sum Fold(Sum sum, Partial partial) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(partial, _mm256_set1_epi16(1)));
+  }
+};
+
+struct Reals {
+  static constexpr Element kElement = Element::kReals;
+  using Word = float;
+  using Scalar = float;
+  using Sum = __m256;
+  using Weights = __m256;
+  using Input = __m256;
+  static constexpr int kWordChannels = 1, kLanes = 8, kVectors = 2, kPixels = 6;
+  static constexpr int64_t kFoldWords = 0;
+
+  static Sum Zero() { return _mm256_setzero_ps(); }
+  static Sum Load(const Scalar* p) { return _mm256_loadu_ps(p); }
+  static void Store(Scalar* p, Sum sum) { _mm256_storeu_ps(p, sum); }
+  static Weights LoadWeights(const unsigned char* p) {
+    return Load(reinterpret_cast<const float*>(p));
+  }
+  static Input Broadcast(const unsigned char* p) {
+    return _mm256_broadcast_ss(reinterpret_cast<const float*>(p));
+  }
+  static Sum Add(Sum sum, Input x, Weights w) { return _mm256_fmadd_ps(x, w, sum); }
+  static Sum Twice(Sum sum) { return sum; }  // reals have one plane
+};
+
+constexpr KernelFamily MakeFamily() {
+  KernelFamily family{"avx2", HasAvx2};
+  family.bits = MakeTileKernel<Bits>(PackBitVectors<8>);
+  family.bits.run = RunTileOfBits<Bits>;
+  family.bytes = MakeTileKernel<Bytes>(PackByteVectors<8>);
+  family.bytes_from = 4;
+  family.reals = MakeTileKernel<Reals>(PackReals);
+  family.planar_values = PlanarValueVectors<8>;
+  family.planar_row = PlanarRowVectors<8>;
+  return family;
+}
+
+}  // namespace
+
+extern const KernelFamily kAvx2;
+const KernelFamily kAvx2 = MakeFamily();
+
+}  // namespace onnxbin
