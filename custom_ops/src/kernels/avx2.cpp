@@ -112,6 +112,7 @@ constexpr KernelFamily MakeFamily() {
   family.bytes = MakeTileKernel<Bytes>(PackByteVectors<8>);
   family.bytes_from = 4;
   family.reals = MakeTileKernel<Reals>(PackReals);
+  family.reals.expand = ExpandSignVectors<8, 2>;
   family.planar_values = PlanarValueVectors<8>;
   family.planar_row = PlanarRowVectors<8>;
   return family;

@@ -60,6 +60,7 @@ constexpr KernelFamily MakeFamily() {
   family.bytes = MakeTileKernel<Bytes>(PackByteVectors<16>, StoreTile16<Bytes>);
   family.bytes_from = 8;
   family.reals = MakeTileKernel<Reals16>(PackReals16, StoreTile16<Reals16>);
+  family.reals.expand = ExpandSignVectors<16, 2>;
   family.planar_values = PlanarValueVectors<16>;
   family.planar_row = PlanarRowVectors<16>;
   return family;

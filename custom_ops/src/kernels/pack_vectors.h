@@ -1,6 +1,6 @@
-// Packing with the vector types of GCC and Clang, kLanes pixels at a time: the same text for every
-// instruction set, one instruction an operation. In an unnamed namespace, like all that is compiled
-// for one instruction set; see tile_templates.h.
+// Packing inputs and expanding weights with the vector types of GCC and Clang: the same text for
+// every instruction set, one instruction an operation. In an unnamed namespace, like all that is
+// compiled for one instruction set; see tile_templates.h.
 #ifndef ONNXBIN_KERNELS_PACK_VECTORS_H_
 #define ONNXBIN_KERNELS_PACK_VECTORS_H_
 
@@ -115,6 +115,33 @@ void PackBitVectors(const PackJob& job) {
 template <int kLanes>
 void PackByteVectors(const PackJob& job) {
   PackWords<kLanes, Quantizer::Kind::kQuant, 1, 8>(job);
+}
+
+// A float and its sign are one exclusive or apart: the complement of a sign bit, shifted to bit 31.
+template <int kLanes, int kVectors>
+void ExpandSignVectors(const uint32_t* signs, int64_t signs_step, const float* scale,
+                       int64_t scale_step, int64_t bases, int64_t count, float* w) {
+  using V = Vectors<kLanes>;
+  using Integers = typename V::Integers;
+  using Floats = typename V::Floats;
+  Integers to_top[kVectors];
+  for (int i = 0; i < kLanes * kVectors; ++i) to_top[i / kLanes][i % kLanes] = 31 - i;
+  for (int64_t b = 0; b < bases; ++b) {
+    Integers plus[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      plus[v] = (Integers)V::Load(scale + b * scale_step + v * kLanes);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      const int32_t minus = static_cast<int32_t>(~signs[b * signs_step + i]);
+      for (int v = 0; v < kVectors; ++v) {
+        float* out = w + (i * kVectors + v) * kLanes;
+        const Integers top = ((Integers{} + minus) << to_top[v]) & INT32_MIN;
+        Floats sum = (Floats)(plus[v] ^ top);
+        if (b > 0) sum += V::Load(out);
+        __builtin_memcpy(out, &sum, sizeof(sum));
+      }
+    }
+  }
 }
 
 }  // namespace
