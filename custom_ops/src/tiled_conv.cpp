@@ -146,7 +146,7 @@ void TiledConv::Store(const OutputTile& tile, const float* y, const Image& image
 // what the kernel gives, and K the number of weights that count:
 //   kSign         v = -1 or +1       S = K - 2 X
 //   bit-planes    v = q              S = max_quantum * (T + K) / 2 - X
-//   bytes         v = q              S = X
+//   bytes         v = q              S = X + byte_zero * T
 // and a quantum stands for q - x_zero: what remains to be taken away is x_zero * T.
 void TiledConv::ComputeOffsets(const OutputTile& tile, int64_t base, const Panel& panel,
                                Offsets* offsets) const {
@@ -171,6 +171,8 @@ void TiledConv::ComputeOffsets(const OutputTile& tile, int64_t base, const Panel
   for (int lane = 0; lane < lanes; ++lane) {
     if (kernel_.element == Element::kBits) {
       offsets->sum[lane] = params_.max_quantum() * ((signs[lane] + k) / 2);
+    } else {
+      offsets->sum[lane] = kernel_.byte_zero * signs[lane];
     }
     offsets->zero[lane] = quantizer_.zero * static_cast<float>(signs[lane]);
   }

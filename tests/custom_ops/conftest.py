@@ -1,6 +1,7 @@
 """Builds the C++ library once a test run, plain and with sanitizers, for whichever worker comes first."""
 
 import fcntl
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # tests import conv_cases.py
 
 ROOT = Path(__file__).resolve().parents[2]
+QEMU = "qemu-aarch64-static"
 
 
 def build(name: str, *options: str) -> Path:
@@ -31,11 +33,24 @@ def release_build() -> Path:
     return build("release")
 
 
-@pytest.fixture(scope="session", params=["release", "sanitize"])
-def runner(request: pytest.FixtureRequest) -> Path:
-    """test/run_cases.cpp, compiled: as users get it, and with address and undefined-behaviour checks."""
-    options = ["-DONNXBIN_SANITIZE=ON"] if request.param == "sanitize" else []
-    return build(request.param, *options) / "run_cases"
+SANITIZE = ["-DONNXBIN_SANITIZE=ON"]
+ARM = [
+    "-DCMAKE_SYSTEM_NAME=Linux",
+    "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+    "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++",
+    "-DCMAKE_EXE_LINKER_FLAGS=-static",
+]
+
+
+@pytest.fixture(scope="session", params=["release", "sanitize", "arm"])
+def runner(request: pytest.FixtureRequest) -> list[str]:
+    """The command of test/run_cases.cpp: as users get it, with sanitizers, and for 64-bit Arm in an emulator."""
+    if request.param == "arm":
+        for tool, package in (("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"), (QEMU, "qemu-user-static")):
+            if not shutil.which(tool):
+                pytest.skip(f"no {tool}: apt-get install {package}")
+        return [QEMU, str(build("arm", *ARM) / "run_cases")]
+    return [str(build(request.param, *(SANITIZE if request.param == "sanitize" else [])) / "run_cases")]
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 INPUTS = [(REAL, 1), (SIGN, 1), (QUANT, 2), (QUANT, 4), (QUANT, 8)]
 
 
-def check(runner: Path, folder: Path, cases: list[Case]) -> None:
+def check(runner: list[str], folder: Path, cases: list[Case]) -> None:
     """The runner compares its kernels with its reference; its reference is compared with NumPy here."""
     write_cases(cases, folder / "cases.bin")
     done = subprocess.run(
-        [runner, folder / "cases.bin", folder / "outputs.bin"], capture_output=True, text=True
+        [*runner, folder / "cases.bin", folder / "outputs.bin"], capture_output=True, text=True
     )
     failed = [line + " " + repr(cases[int(line.split()[1][:-1])]) for line in done.stdout.splitlines()]
     assert done.returncode == 0, "\n".join(failed) + done.stderr[-4000:]
@@ -76,13 +76,13 @@ def shapes() -> list[Case]:
 
 
 @pytest.mark.parametrize(("op", "x_bits"), INPUTS)
-def test_shapes(runner: Path, tmp_path: Path, op: int, x_bits: int) -> None:
+def test_shapes(runner: list[str], tmp_path: Path, op: int, x_bits: int) -> None:
     cases = [replace(case, op=op, x_bits=x_bits, seed=i) for i, case in enumerate(shapes())]
     check(runner, tmp_path, cases)
 
 
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
-def test_special_inputs(runner: Path, tmp_path: Path, special: float) -> None:
+def test_special_inputs(runner: list[str], tmp_path: Path, special: float) -> None:
     """NaN is -s for signs, 0 for quanta, and spreads where inputs are real; infinities saturate."""
     shapes = [
         Case(group_channels=40, group_outputs=20, special=special),
@@ -127,6 +127,6 @@ def random_cases(draw: st.DrawFn) -> Case:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )
 @given(cases=st.lists(random_cases().filter(lambda case: case.fits), min_size=8, max_size=8))
-def test_random_convolutions(runner: Path, tmp_path: Path, cases: list[Case]) -> None:
+def test_random_convolutions(runner: list[str], tmp_path: Path, cases: list[Case]) -> None:
     assume(cases)
     check(runner, tmp_path, cases)

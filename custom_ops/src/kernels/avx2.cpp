@@ -25,6 +25,7 @@ struct Integers {
   static constexpr int kLanes = 8, kVectors = 2;
 
   static Sum Zero() { return _mm256_setzero_si256(); }
+  static Partial NoPartial() { return Zero(); }
   static Sum Load(const Scalar* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }

@@ -23,6 +23,7 @@ struct Integers16 {
   static constexpr int kLanes = 16, kVectors = 2;
 
   static Sum Zero() { return _mm512_setzero_si512(); }
+  static Partial NoPartial() { return Zero(); }
   static Sum Load(const Scalar* p) { return _mm512_loadu_si512(p); }
   static void Store(Scalar* p, Sum sum) { _mm512_storeu_si512(p, sum); }
   static Weights LoadWeights(const unsigned char* p) { return _mm512_loadu_si512(p); }

@@ -9,6 +9,8 @@ namespace onnxbin {
 extern const KernelFamily kAvx2;
 extern const KernelFamily kAvx512Bw;
 extern const KernelFamily kAvx512Popcnt;
+extern const KernelFamily kNeon;
+extern const KernelFamily kNeonDot;
 extern const KernelFamily kPortable;
 
 namespace {

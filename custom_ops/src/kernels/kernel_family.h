@@ -83,6 +83,8 @@ struct TileKernel {
   int pixels;  // most pixels of a tile
   int word_channels;
   int word_bytes;
+  int byte_zero;  // bytes alone: what is taken off each quantum so that it fits; 0 where bytes are
+                  // unsigned
 
   void (*pack)(const PackJob& job);
   // sums [pixels, panel]: int32, set, for bits and bytes; float, added to, for reals.

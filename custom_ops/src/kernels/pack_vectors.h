@@ -61,8 +61,9 @@ struct Vectors {
   }
 };
 
-// Bit-planes, kPlanes of them, or with kBitsPerChannel = 8 whole quanta side by side.
-template <int kLanes, Quantizer::Kind kind, int kPlanes, int kBitsPerChannel>
+// Bit-planes, kPlanes of them, or with kBitsPerChannel = 8 whole quanta side by side, less
+// kByteZero.
+template <int kLanes, Quantizer::Kind kind, int kPlanes, int kBitsPerChannel, int kByteZero = 0>
 void PackWords(const PackJob& job) {
   using V = Vectors<kLanes>;
   using Integers = typename V::Integers;
@@ -86,7 +87,8 @@ void PackWords(const PackJob& job) {
         } else {
           const Integers q = V::Quanta(v, quantizer);
           if constexpr (kBitsPerChannel > 1) {
-            words[0] |= q << (c * kBitsPerChannel);
+            const Integers byte = kByteZero == 0 ? q : (q - kByteZero) & 255;
+            words[0] |= byte << (c * kBitsPerChannel);
           } else {
             for (int plane = 0; plane < kPlanes; ++plane) {
               words[plane] |= (q & (1 << plane)) != 0 ? Integers{} + bit : Integers{};
@@ -115,6 +117,11 @@ void PackBitVectors(const PackJob& job) {
 template <int kLanes>
 void PackByteVectors(const PackJob& job) {
   PackWords<kLanes, Quantizer::Kind::kQuant, 1, 8>(job);
+}
+
+template <int kLanes>
+void PackSignedByteVectors(const PackJob& job) {
+  PackWords<kLanes, Quantizer::Kind::kQuant, 1, 8, 128>(job);
 }
 
 // A float and its sign are one exclusive or apart: the complement of a sign bit, shifted to bit 31.

@@ -91,7 +91,7 @@ void RunTile(const Tile& tile, void* sums) {
             ONNXBIN_UNROLL
             for (int p = 0; p < kPixels; ++p) {
               ONNXBIN_UNROLL
-              for (int v = 0; v < kVectors; ++v) partial[p][v] = Step::Zero();
+              for (int v = 0; v < kVectors; ++v) partial[p][v] = Step::NoPartial();
             }
             AddWords<Step>(tile, x, w, left < Step::kFoldWords ? left : Step::kFoldWords, partial);
             ONNXBIN_UNROLL

@@ -1,0 +1,87 @@
+// What the families of 64-bit Arm share: tiles of 6 pixels x 16 output channels, 24 of 32 vector
+// registers for sums. In an unnamed namespace, like all that is compiled for one instruction set;
+// see tile_templates.h.
+#ifndef ONNXBIN_KERNELS_NEON_H_
+#define ONNXBIN_KERNELS_NEON_H_
+
+#include <arm_neon.h>
+
+#include "kernels/pack_vectors.h"
+#include "kernels/planar_rows.h"
+#include "kernels/tile_templates.h"
+
+namespace onnxbin {
+namespace {
+
+struct NeonIntegers {
+  using Word = uint32_t;
+  using Scalar = int32_t;
+  using Sum = int32x4_t;
+  static constexpr int kLanes = 4, kVectors = 4, kPixels = 6;
+
+  static Sum Zero() { return vdupq_n_s32(0); }
+  static Sum Load(const Scalar* p) { return vld1q_s32(p); }
+  static void Store(Scalar* p, Sum sum) { vst1q_s32(p, sum); }
+  static Sum Twice(Sum sum) { return vaddq_s32(sum, sum); }
+};
+
+// cnt counts the ones of each byte; counts stay bytes for as many words as fit. Three instructions
+// a step.
+struct NeonBits : NeonIntegers {
+  static constexpr Element kElement = Element::kBits;
+  static constexpr int kWordChannels = 32;
+  static constexpr int64_t kFoldWords = 31;  // at most 8 ones a byte: 248
+  using Partial = uint8x16_t;
+  using Weights = uint8x16_t;
+  using Input = uint8x16_t;
+
+  static Partial NoPartial() { return vdupq_n_u8(0); }
+  static Weights LoadWeights(const unsigned char* p) { return vld1q_u8(p); }
+  static Input Broadcast(const unsigned char* p) {
+    return vreinterpretq_u8_u32(vld1q_dup_u32(reinterpret_cast<const uint32_t*>(p)));
+  }
+  static Partial Add(Partial partial, Input x, Weights w) {
+    return vaddq_u8(partial, vcntq_u8(veorq_u8(x, w)));
+  }
+  static Sum Fold(Sum sum, Partial partial) {
+    return vreinterpretq_s32_u32(vpadalq_u16(vreinterpretq_u32_s32(sum), vpaddlq_u8(partial)));
+  }
+};
+
+struct NeonReals {
+  static constexpr Element kElement = Element::kReals;
+  using Word = float;
+  using Scalar = float;
+  using Sum = float32x4_t;
+  using Weights = float32x4_t;
+  using Input = float32x4_t;
+  static constexpr int kWordChannels = 1, kLanes = 4, kVectors = 4, kPixels = 6;
+  static constexpr int64_t kFoldWords = 0;
+
+  static Sum Zero() { return vdupq_n_f32(0); }
+  static Sum Load(const Scalar* p) { return vld1q_f32(p); }
+  static void Store(Scalar* p, Sum sum) { vst1q_f32(p, sum); }
+  static Weights LoadWeights(const unsigned char* p) {
+    return Load(reinterpret_cast<const float*>(p));
+  }
+  static Input Broadcast(const unsigned char* p) {
+    return vld1q_dup_f32(reinterpret_cast<const float*>(p));
+  }
+  static Sum Add(Sum sum, Input x, Weights w) { return vfmaq_f32(sum, x, w); }
+  static Sum Twice(Sum sum) { return sum; }  // reals have one plane
+};
+
+constexpr KernelFamily MakeNeonFamily(const char* name, bool (*available)()) {
+  KernelFamily family{name, available};
+  family.bits = MakeTileKernel<NeonBits>(PackBitVectors<4>);
+  family.reals = MakeTileKernel<NeonReals>(PackReals);
+  family.reals.expand = ExpandSignVectors<4, 4>;
+  family.planar_values = PlanarValueVectors<4>;
+  family.planar_row = PlanarRowVectors<4>;
+  return family;
+}
+
+}  // namespace
+}  // namespace onnxbin
+
+#endif  // ONNXBIN_KERNELS_NEON_H_
