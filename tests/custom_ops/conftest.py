@@ -44,7 +44,7 @@ ARM = [
 
 @pytest.fixture(scope="session", params=["release", "sanitize", "arm"])
 def runner(request: pytest.FixtureRequest) -> list[str]:
-    """The command of test/run_cases.cpp: as users get it, with sanitizers, and for 64-bit Arm in an emulator."""
+    """The command of test/run_cases.cpp: as users get it, with sanitizers, for 64-bit Arm in an emulator."""
     if request.param == "arm":
         for tool, package in (("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"), (QEMU, "qemu-user-static")):
             if not shutil.which(tool):

@@ -1,6 +1,6 @@
-// What the families of 64-bit Arm share: tiles of 6 pixels x 16 output channels, 24 of 32 vector
-// registers for sums. In an unnamed namespace, like all that is compiled for one instruction set;
-// see tile_templates.h.
+// What the families of 64-bit Arm share: tiles of 5 or 6 pixels x 16 output channels, 20
+// or 24 of 32 vector registers for sums. In an unnamed namespace, like all that is compiled for one
+// instruction set; see tile_templates.h.
 #ifndef ONNXBIN_KERNELS_NEON_H_
 #define ONNXBIN_KERNELS_NEON_H_
 
@@ -17,7 +17,7 @@ struct NeonIntegers {
   using Word = uint32_t;
   using Scalar = int32_t;
   using Sum = int32x4_t;
-  static constexpr int kLanes = 4, kVectors = 4, kPixels = 6;
+  static constexpr int kLanes = 4, kVectors = 4;
 
   static Sum Zero() { return vdupq_n_s32(0); }
   static Sum Load(const Scalar* p) { return vld1q_s32(p); }
@@ -29,7 +29,7 @@ struct NeonIntegers {
 // a step.
 struct NeonBits : NeonIntegers {
   static constexpr Element kElement = Element::kBits;
-  static constexpr int kWordChannels = 32;
+  static constexpr int kWordChannels = 32, kPixels = 5;
   static constexpr int64_t kFoldWords = 31;  // at most 8 ones a byte: 248
   using Partial = uint8x16_t;
   using Weights = uint8x16_t;
@@ -55,7 +55,7 @@ struct NeonReals {
   using Sum = float32x4_t;
   using Weights = float32x4_t;
   using Input = float32x4_t;
-  static constexpr int kWordChannels = 1, kLanes = 4, kVectors = 4, kPixels = 6;
+  static constexpr int kWordChannels = 1, kLanes = 4, kVectors = 4, kPixels = 5;
   static constexpr int64_t kFoldWords = 0;
 
   static Sum Zero() { return vdupq_n_f32(0); }

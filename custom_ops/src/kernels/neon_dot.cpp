@@ -11,7 +11,7 @@ namespace {
 
 struct Bytes : NeonIntegers {
   static constexpr Element kElement = Element::kBytes;
-  static constexpr int kWordChannels = 4;
+  static constexpr int kWordChannels = 4, kPixels = 6;
   static constexpr int64_t kFoldWords = 0;
   using Weights = int8x16_t;
   using Input = int8x16_t;
