@@ -69,6 +69,9 @@ int Main(const char* cases_path, const char* outputs_path) {
   Reader cases(cases_path);
   std::ofstream outputs(outputs_path, std::ios::binary);
   const int64_t count = cases.Array<int64_t>(1)[0];
+  const std::vector<const KernelFamily*> families = AvailableFamilies();
+  for (const KernelFamily* family : families) std::printf("%s ", family->name);
+  std::printf("\n");
   int64_t failures = 0;
   for (int64_t index = 0; index < count; ++index) {
     const std::vector<int64_t> h = cases.Array<int64_t>(21);
@@ -99,7 +102,6 @@ int Main(const char* cases_path, const char* outputs_path) {
     constants.x_zero = x_zero.data();
     constants.x_zero_per_channel = input == InputKind::kSign && h[20] > 1;
 
-    const std::vector<const KernelFamily*> families = AvailableFamilies();
     std::vector<std::vector<float>> results;
     for (const KernelFamily* family : families) {
       std::vector<float> y(

@@ -1,5 +1,6 @@
 """All kernels against the C++ reference, and the reference against the definition in NumPy."""
 
+import platform
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,30 @@ from hypothesis import strategies as st
 INPUTS = [(REAL, 1), (SIGN, 1), (QUANT, 2), (QUANT, 4), (QUANT, 8)]
 
 
+def processor_families(runner: list[str]) -> set[str]:
+    """The kernel families that must run here, by what the system says of the processor."""
+    if "qemu" in runner[0] or platform.machine() in ("aarch64", "arm64"):
+        return {"neon-dot", "neon", "portable", "reference"}
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    families = {"portable", "reference"}
+    if {"avx2", "fma"} <= flags:
+        families.add("avx2")
+    if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
+        families.add("avx512-bw")
+        if {"avx512_vnni", "avx512_vpopcntdq"} <= flags:
+            families.add("avx512-popcnt")
+    return families
+
+
 def check(runner: list[str], folder: Path, cases: list[Case]) -> None:
     """The runner compares its kernels with its reference; its reference is compared with NumPy here."""
     write_cases(cases, folder / "cases.bin")
     done = subprocess.run(
         [*runner, folder / "cases.bin", folder / "outputs.bin"], capture_output=True, text=True
     )
-    failed = [line + " " + repr(cases[int(line.split()[1][:-1])]) for line in done.stdout.splitlines()]
+    families, *lines = done.stdout.splitlines()
+    assert set(families.split()) == processor_families(runner)
+    failed = [line + " " + repr(cases[int(line.split()[1][:-1])]) for line in lines]
     assert done.returncode == 0, "\n".join(failed) + done.stderr[-4000:]
 
     outputs = np.fromfile(folder / "outputs.bin", "<f4")

@@ -24,9 +24,13 @@ constexpr KernelFamily MakeReference() {
 }
 constexpr KernelFamily kReference = MakeReference();
 
+// Fastest first.
 constexpr const KernelFamily* kFamilies[] = {
-#ifdef ONNXBIN_X86_KERNELS
+#if defined(ONNXBIN_X86_KERNELS)
     &kAvx512Popcnt, &kAvx512Bw,  &kAvx2,
+#elif defined(ONNXBIN_ARM_KERNELS)
+    &kNeonDot,
+    &kNeon,
 #endif
     &kPortable,     &kReference,
 };
