@@ -8,6 +8,26 @@ the mean over features inside the network, of their relative error
 so that every tensor and channel counts alike, whatever its units; 1 is what the teacher's mean would score.
 The whole network trains: latent weights of the binary layers straight through (`bridge.binary`), their scales
 and biases, and the real weights around them, which make up for what the binary ones lost.
+
+What the choices below rest on: yolov4_tiny_voc, its 8 largest convolutions binary at once, 120 steps of 4
+images of 320x320, 141 training images. Agreement on 16 held-back images and person AP at IoU 0.5 on others
+(original .967); single runs, which vary by about .005 and .04.
+
+    features                                 none      x 1       x 4       x 10 (1)  x 16
+      at the outputs of binary convolutions  .704 .26  .750 .74  .763 .86  .769 .87  .771 .86
+      at those of all convolutions                               .760 .82
+      at the activations behind them                   .744 .70
+    rate of latents (features x 1)           5e-3      1e-2      3e-2      6e-2 (2)
+                                             .733 .57  .741 .69  .746 .68  .740 .77
+    rate of scales (features x 1)            1e-3      1e-4
+                                             .746 .68  .750 .74
+    error of targets                         over their channels .750 .74, over the tensor as a whole .751 .75
+    arithmetic (features x 4)                bfloat16 .763 .86, float32 .764 .84
+
+    (1) scales at 3e-4, the rest at 2e-4   (2) scales at 1e-4, the rest at 1e-3
+
+A step of 4 images of 416x416 takes 0.30 s in bfloat16 and 0.50 s in float32, on two threads of a
+processor with AVX512-BF16; a sixth of it is the teacher's.
 """
 
 from __future__ import annotations
@@ -25,14 +45,17 @@ from onnxbin.bridge.binary import BinaryConv2d
 from onnxbin.bridge.module import GraphModule
 from onnxbin.errors import OnnxbinError
 
-LATENT_RATE = 5e-3
-"""Adam's learning rate for latent weights, whose mean magnitude is 1."""
+LATENT_RATE = 3e-2
+"""Adam's learning rate for latent weights, whose mean magnitude starts at 1."""
 
-SCALE_RATE = 1e-3
+SCALE_RATE = 1e-4
 """For the scales of binary weights."""
 
 REAL_RATE = 5e-4
 """For everything else."""
+
+FEATURE_WEIGHT = 10.0
+"""How much the features count against the targets, which are fewer and need the features to be right."""
 
 WARMUP_STEPS = 5
 LAST_RATE = 0.02
@@ -162,9 +185,10 @@ class Distillation:
                 wanted = self._run(self._teacher, x, self._features)
             found = self._run(self._student, x, self._features)
         loss = torch.zeros(())
-        for names in (self._targets, self._features):
+        for names, weight in ((self._targets, 1.0), (self._features, FEATURE_WEIGHT)):
             for name in names:
-                loss = loss + relative_error(found[name].float(), wanted[name].float()) / len(names)
+                error = relative_error(found[name].float(), wanted[name].float())
+                loss = loss + weight / len(names) * error
         return loss
 
     def _run(self, module: GraphModule, x: Tensor, also: Sequence[str] = ()) -> dict[str, Tensor]:

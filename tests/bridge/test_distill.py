@@ -72,7 +72,7 @@ def test_training_brings_the_student_closer_on_images_it_has_not_seen():
     before = distiller.agreement(held_back)
     distiller.train(60, lambda done, loss: losses.append((done, loss)))
     after = distiller.agreement(held_back)
-    assert 1 - after < 0.9 * (1 - before)
+    assert 1 - after < 0.8 * (1 - before)
     assert [done for done, _ in losses] == list(range(1, 61))
     assert losses[-1][1] < losses[0][1]
 
