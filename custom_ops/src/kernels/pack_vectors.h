@@ -78,6 +78,7 @@ void PackWords(const PackJob& job) {
       const float* x = job.x + first_channel * job.plane_pixels + first;
       Integers words[kPlanes] = {};
       for (int c = 0; c < channels; ++c, x += job.plane_pixels) {
+        __builtin_prefetch(x + 64, 0, 2);  // the same channel in the task that follows
         const typename V::Floats v = pixels < kLanes ? V::LoadSome(x, pixels) : V::Load(x);
         const int32_t bit = static_cast<int32_t>(1u << (c * kBitsPerChannel));
         if constexpr (kind == Quantizer::Kind::kSign) {
