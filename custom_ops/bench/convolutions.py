@@ -1,16 +1,18 @@
-"""Times our convolutions against ONNX Runtime's own, alternating in one process.
+"""Times our convolutions against other people's, alternating in one process.
 
     python custom_ops/bench/convolutions.py LIBRARY [--threads 1] [--rounds 40] [--all] [--only TEXT]
 
-Prints one row a shape: the median milliseconds of ONNX Runtime's fp32 Conv, and for every other contender how
-many times faster than that it is. Contenders take and give floats: ONNX Runtime's int8 (QDQ), BinaryConvSign
-(1 bit), BinaryConvQuant (2, 4, 8 bits), BinaryConv (real inputs) and, where the package openvino is installed,
-OpenVINO's BinaryConvolution behind its FakeQuantize. Machines may be shared: rounds alternate between the
-contenders, so that all meet the same load, and ratios are what to read.
+Prints one row a shape: the median milliseconds of ONNX Runtime's fp32 Conv; then, for every other contender,
+how many times faster than that it is, and its own median. All take floats and give floats: ONNX Runtime's
+int8 (QDQ), BinaryConvSign (1 bit), BinaryConvQuant (2, 4, 8 bits), BinaryConv (real inputs) and, where the
+package openvino is installed, OpenVINO's f32 Conv, and its BinaryConvolution behind a FakeQuantize.
+ONNXBIN_ISA chooses our kernels. Machines may be shared: rounds alternate between the contenders, so that all
+meet the same load, and ratios are what to read. Shares of the machine's peak: see kernel_peaks.cpp.
 """
 
 import argparse
 import importlib.util
+import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -27,6 +29,8 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True)
 class Shape:
+    """A square convolution, padded so that stride 1 keeps the size."""
+
     channels: int
     outputs: int
     size: int
@@ -36,19 +40,23 @@ class Shape:
 
     def __str__(self) -> str:
         text = f"{self.channels}->{self.outputs} {self.size}x{self.size} k{self.kernel}"
-        return text + (f" s{self.stride}" if self.stride > 1 else "") + (f" g{self.group}" if self.group > 1 else "")
+        text += f" s{self.stride}" if self.stride > 1 else ""
+        return text + (f" g{self.group}" if self.group > 1 else "")
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
+        """M, C / group, kernel height and width."""
         return (self.outputs, self.channels // self.group, self.kernel, self.kernel)
 
     @property
     def conv_attributes(self) -> dict[str, object]:
+        """The attributes of ONNX Conv."""
         pad = self.kernel // 2
         return {"strides": [self.stride] * 2, "pads": [pad] * 4, "dilations": [1, 1], "group": self.group}
 
     @property
     def macs(self) -> float:
+        """Multiply-accumulates, those in the padding included."""
         out = (self.size - 1) // self.stride + 1
         return float(np.prod(self.weight_shape)) * out * out
 
@@ -69,8 +77,17 @@ OTHERS = [
 ]
 
 
-def session(nodes: list[onnx.NodeProto], arrays: dict[str, np.ndarray], shape: Shape, library: str, threads: int) -> Run:
-    x = np.random.default_rng(0).normal(size=(1, shape.channels, shape.size, shape.size)).astype(np.float32)
+def image(shape: Shape) -> np.ndarray:
+    """A random input."""
+    size = (1, shape.channels, shape.size, shape.size)
+    return np.random.default_rng(0).normal(size=size).astype(np.float32)
+
+
+def session(
+    nodes: list[onnx.NodeProto], arrays: dict[str, np.ndarray], shape: Shape, library: str, threads: int
+) -> Run:
+    """A model from X to Y, ready to run in ONNX Runtime."""
+    x = image(shape)
     graph = helper.make_graph(
         nodes,
         "bench",
@@ -89,6 +106,7 @@ def session(nodes: list[onnx.NodeProto], arrays: dict[str, np.ndarray], shape: S
 
 
 def fp32(shape: Shape, library: str, threads: int) -> Run:
+    """ONNX Runtime's Conv."""
     rng = np.random.default_rng(1)
     arrays = {
         "W": rng.normal(size=shape.weight_shape).astype(np.float32),
@@ -99,6 +117,7 @@ def fp32(shape: Shape, library: str, threads: int) -> Run:
 
 
 def int8(shape: Shape, library: str, threads: int) -> Run:
+    """ONNX Runtime's int8 convolution, as its quantizer writes it: weights per channel, float in and out."""
     rng = np.random.default_rng(1)
     arrays = {
         "W": rng.integers(-127, 128, shape.weight_shape).astype(np.int8),
@@ -124,6 +143,7 @@ def int8(shape: Shape, library: str, threads: int) -> Run:
 
 
 def binary(shape: Shape, library: str, threads: int, op: str, x_bits: int = 0) -> Run:
+    """One of our operators."""
     rng = np.random.default_rng(1)
     k = int(np.prod(shape.weight_shape[1:]))
     arrays = {
@@ -141,28 +161,34 @@ def binary(shape: Shape, library: str, threads: int, op: str, x_bits: int = 0) -
     return session([node], arrays, shape, library, threads)
 
 
-def openvino_binary(shape: Shape, threads: int) -> Run:
+def openvino_conv(shape: Shape, threads: int, *, binary: bool) -> Run:
+    """OpenVINO's Conv in f32, or its convolution of signs by signs."""
     import openvino
     from openvino import opset1
 
+    rng = np.random.default_rng(1)
+    values = image(shape)
     pad = [shape.kernel // 2] * 2
-    x = opset1.parameter([1, shape.channels, shape.size, shape.size], np.float32)
-    limits = [np.array(value, np.float32) for value in (0.0, 0.0, 0.0, 1.0)]
-    signs = opset1.fake_quantize(x, *limits, levels=2)
-    packed = np.random.default_rng(1).integers(0, 256, int(np.prod(shape.weight_shape)) // 8, dtype=np.uint8)
-    tensor = openvino.Tensor(packed, openvino.Shape(shape.weight_shape), openvino.Type.u1)
-    weight = openvino.op.Constant(tensor)
-    node = opset1.binary_convolution(
-        signs, weight, [shape.stride] * 2, pad, pad, [1, 1], "xnor-popcount", 0.0, "explicit"
-    )
-    model = openvino.Model([node], [x], "bench")
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": threads})
+    x = opset1.parameter(values.shape, np.float32)
+    if binary:
+        limits = [np.array(value, np.float32) for value in (0.0, 0.0, 0.0, 1.0)]
+        signs = opset1.fake_quantize(x, *limits, levels=2)
+        packed = rng.integers(0, 256, int(np.prod(shape.weight_shape)) // 8, dtype=np.uint8)
+        bits = openvino.Tensor(packed, openvino.Shape(shape.weight_shape), openvino.Type.u1)
+        node = opset1.binary_convolution(
+            signs, openvino.op.Constant(bits), [shape.stride] * 2, pad, pad, [1, 1], "xnor-popcount", 0.0
+        )
+    else:
+        weight = opset1.constant(rng.normal(size=shape.weight_shape).astype(np.float32))
+        node = opset1.convolution(x, weight, [shape.stride] * 2, pad, pad, [1, 1])
+    config = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(openvino.Model([node], [x], "bench"), "CPU", config)
     request = compiled.create_infer_request()
-    values = np.random.default_rng(0).normal(size=(1, shape.channels, shape.size, shape.size)).astype(np.float32)
     return lambda: request.infer({0: values})
 
 
 def contenders(shape: Shape, library: str, threads: int) -> dict[str, Run]:
+    """All that can run here, by name; "fp32", which the others are compared with, first."""
     runs = {
         "fp32": fp32(shape, library, threads),
         "int8": int8(shape, library, threads),
@@ -173,7 +199,8 @@ def contenders(shape: Shape, library: str, threads: int) -> dict[str, Run]:
         "real": binary(shape, library, threads, "BinaryConv"),
     }
     if importlib.util.find_spec("openvino") and shape.group == 1:
-        runs["OpenVINO 1 bit"] = openvino_binary(shape, threads)
+        runs["OpenVINO f32"] = openvino_conv(shape, threads, binary=False)
+        runs["OpenVINO 1 bit"] = openvino_conv(shape, threads, binary=True)
     return runs
 
 
@@ -194,13 +221,18 @@ def medians(runs: dict[str, Run], rounds: int, threads: int) -> dict[str, float]
 
 
 def processor() -> str:
+    """The name of this machine's processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Parses the command line and prints the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("library")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=40)
@@ -212,13 +244,14 @@ def main() -> None:
     for shape in MAIN + OTHERS * arguments.all:
         if arguments.only not in str(shape):
             continue
-        times = medians(contenders(shape, arguments.library, arguments.threads), arguments.rounds, arguments.threads)
-        if not heading:
-            print(f"{'shape':24}{'fp32 ms':>9}{'GMAC/s':>9}" + "".join(f"{name:>16}" for name in list(times)[1:]))
-            heading = True
+        runs = contenders(shape, arguments.library, arguments.threads)
+        times = medians(runs, arguments.rounds, arguments.threads)
         base = times.pop("fp32")
-        row = f"{shape!s:24}{base:9.3f}{shape.macs / base / 1e6:9.0f}"
-        print(row + "".join(f"{f'{base / t:.2f}x {t:.3f}':>16}" for t in times.values()), flush=True)
+        if not heading:
+            print(f"{'shape':24}{'fp32 ms':>9}{'GMAC/s':>9}" + "".join(f"{name:>16}" for name in times))
+            heading = True
+        ratios = "".join(f"{f'{base / t:.2f}x {t:.3f}':>16}" for t in times.values())
+        print(f"{shape!s:24}{base:9.3f}{shape.macs / base / 1e6:9.0f}{ratios}", flush=True)
 
 
 if __name__ == "__main__":
