@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from onnx import ModelProto
 
 from onnxbin import model as files
-from onnxbin.agreement import Agreement
-from onnxbin.cut import compared_tensors
-from onnxbin.errors import OnnxbinError
+from onnxbin.agreement import Agreement, run
+from onnxbin.cut import FLOATS, compared_tensors
+from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.images import ImageInput, ImageSet
+from onnxbin.operator import stock_session
 from onnxbin.plan import Plan, plan
 from onnxbin.records import Listener, Record, Result, Step
 from onnxbin.settings import Settings
@@ -28,6 +30,9 @@ from onnxbin.verify import Verifier
 
 HELD_BACK_SHARE, MOST_HELD_BACK = 0.15, 16
 """Of the images, this share but at most so many are never trained on: agreement is measured on them."""
+
+PREPARED_TOLERANCE = 1e-3
+"""How far the prepared model's outputs may be from the original's, relative to the largest."""
 
 RENDERED = 256
 """Images that are rendered where the user gives none."""
@@ -54,8 +59,10 @@ def compress(
     source = Path(model)
     original = files.load(source)
     target = Path(output) if output is not None else source.with_suffix(".binary.onnx")
-    if target.resolve() == source.resolve():
-        raise OnnxbinError(f"{target}: is the model itself; name another output file")
+    # Through links: what is written is the file at their end.
+    target = target.resolve()
+    if target in [file.resolve() for file in (source, *original.external)]:
+        raise OnnxbinError(f"{target}: is the model itself, or a part of it; name another output file")
     files.check_writable(target)
     run = _Run(plan(original, wanted), wanted, listener or Listener())
     reason, reached = run.loop()
@@ -83,42 +90,47 @@ class _Run:
         self._check_plan()
         training, held_back = self._divide(self._open_images())
         self._agreement = Agreement(plan.prepared, compared_tensors(plan.prepared), held_back)
+        self._check_preparation(held_back)
         self._verifier = Verifier(plan.prepared, plan.order, held_back)
         self._trainer = self._make_trainer(training)
 
     def loop(self) -> tuple[str, bool]:
         """Layer after layer until a rule says stop. Returns why, and whether that is what was asked for."""
-        goal, most = self._settings.until_ratio, self._settings.max_drop
+        goal = self._settings.until_ratio
         expected = self._plan.turns_until(goal)
-        try:
-            for number, layer in enumerate(self._plan.order, 1):
-                step = Step(layer, number, expected, self._settings.steps_per_layer)
+        for number, layer in enumerate(self._plan.order, 1):
+            step = Step(layer, number, expected, self._settings.steps_per_layer)
+            try:
                 state = self._take(step)
-                record = state.records[-1]
-                if most is not None and record.after is not None and 1 - record.after > most:
-                    change = f"with {layer.name} binary too, outputs change by {1 - record.after:.3f}"
-                    return f"{change}, more than --max-drop {most:g}", goal is None
-                self._kept = state
-                self._listener.layer_finished(step, record)
-                if goal is not None and record.ratio >= goal:
-                    return f"the file is {record.ratio:.2f} times smaller", True
-        except KeyboardInterrupt:
-            if self._kept is None:
-                raise
-            return "stopped by Ctrl-C", False
+            except KeyboardInterrupt:
+                if self._kept is None:
+                    raise
+                return "stopped by Ctrl-C", False
+            except Exception as error:
+                if self._kept is None:
+                    raise
+                return f"stopped at {layer.name}: {first_line(error)}", False
+            record = state.records[-1]
+            if self._drops_too_much(record):
+                change = f"with {layer.name} binary, outputs change by {1 - (record.after or 0):.3f}"
+                reason = f"{change}, more than --max-drop {self._settings.max_drop:g}"
+                return reason, goal is None and self._kept is not None
+            self._kept = state
+            self._listener.layer_finished(step, record)
+            if goal is not None and record.ratio >= goal:
+                return f"the file is {record.ratio:.2f} times smaller", True
         return "every candidate layer is binary", goal is None
 
     def write(self, target: Path, reason: str, reached: bool, started: float) -> Result:
-        """Write the last kept state; OnnxbinError where not one layer was kept."""
-        kept = self._kept
-        if kept is None:
-            raise OnnxbinError(f"{self._plan.original.path}: nothing was written: {reason}")
-        after = kept.records[-1].after
+        """Write the last kept state, be it the original with no layer binary."""
+        kept = self._kept or _State(self._plan.prepared, ())
+        after = kept.records[-1].after if kept.records else None
+        agreement = after if after is not None else self._agreement.of(kept.model)
         size = files.save(kept.model, target)
         return Result(
             path=target,
             ratio=self._plan.original.file_bytes / size,
-            agreement=after if after is not None else self._agreement.of(kept.model),
+            agreement=agreement,
             reached=reached,
             reason=reason,
             steps=kept.records,
@@ -128,6 +140,11 @@ class _Run:
             warnings=tuple(self._warnings),
             seconds=time.monotonic() - started,
         )
+
+    def _drops_too_much(self, record: Record) -> bool:
+        most = self._settings.max_drop
+        # Not "more than": an agreement that is not a number satisfies nothing.
+        return most is not None and record.after is not None and not 1 - record.after <= most
 
     def _take(self, step: Step) -> _State:
         """One layer's turn: binarize, fine-tune, check."""
@@ -159,6 +176,23 @@ class _Run:
         prepared = with_values(self._plan.prepared, self._trainer.real())
         return with_binary_layers(prepared, self._trainer.binary())
 
+    def _check_preparation(self, images: ImageSet) -> None:
+        """Preparation must keep what the model computes, whatever the version converter thinks it does."""
+        original = self._plan.original.proto
+        names = [o.name for o in original.graph.output if o.type.tensor_type.elem_type in FLOATS]
+        feed = images.target.feed([images.tensor(0)])
+        before, after = (run(stock_session(m), names, feed) for m in (original, self._plan.prepared))
+        for name, old, new in zip(names, before, after, strict=True):
+            same = old.shape == new.shape and np.allclose(
+                old, new, rtol=0, atol=PREPARED_TOLERANCE * np.abs(old).max(initial=0), equal_nan=True
+            )
+            if not same:
+                raise OnnxbinError(
+                    f"{self._plan.original.path}: output {name!r} changes when the model is raised from "
+                    f"opset {files.opset(original)} to {files.opset(self._plan.prepared)} and batch norms "
+                    "are folded: export it again with a newer opset"
+                )
+
     def _check_plan(self) -> None:
         """Refuse what cannot begin, warn of what cannot be reached."""
         plan, goal = self._plan, self._settings.until_ratio
@@ -179,6 +213,9 @@ class _Run:
 
     def _open_images(self) -> ImageSet:
         target = ImageInput.of(self._plan.prepared, self._settings.input_size)
+        others = [v.name for v in self._plan.prepared.graph.input if v.name != target.name]
+        if others:
+            raise OnnxbinError(f"{self._plan.original.path}: wants more than an image: {', '.join(others)}")
         preprocessing = self._plan.preprocessing.preprocessing
         if self._settings.images is not None:
             return ImageSet.open(Path(self._settings.images), target, preprocessing)

@@ -8,3 +8,9 @@ class OnnxbinError(Exception):
     and, where there is one, the way out. The command line prints it and exits with status 2; anything
     else that escapes is a defect of onnxbin.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception of some other library says, cut to its first line; its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -25,7 +25,8 @@ class ConvLayer:
     """One convolution of a prepared model.
 
     name: the node's name, or its first output's where that is empty or not unique.
-    shape: (M, C/group, kh, kw); () where the weight is not a constant of the model.
+    shape: of the weight, (M, C/group, kh, kw) for a Conv; () where it is not a constant of the model.
+    out_channels: M; 0 where it is not known.
     depth: convolutions on the longest path from an input to here, this one included.
     macs: multiply-accumulates for one image; None where the input's size is not known.
     fixed: its weight is part of the decoding, not learned, and must not be trained.
@@ -37,6 +38,7 @@ class ConvLayer:
     weight: str
     bias: str | None
     shape: tuple[int, ...]
+    out_channels: int
     group: int
     strides: tuple[int, ...]
     depth: int
@@ -47,7 +49,8 @@ class ConvLayer:
     @property
     def parameters(self) -> int:
         """Weights and biases."""
-        return int(np.prod(self.shape)) + (self.shape[0] if self.bias and self.shape else 0)
+        weights = int(np.prod(self.shape)) if self.shape else 0
+        return weights + (self.out_channels if self.bias else 0)
 
     def bytes_saved(self, bases: int = 1) -> int:
         """Bytes that binarizing saves: float32 weights against bits, and a scale and a bias per channel."""
@@ -120,6 +123,7 @@ def _convolutions(proto: ModelProto, sizes: Mapping[str, Sequence[int]]) -> Iter
         weight = initializers.get(node.input[1])
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         shape = tuple(weight.dims) if weight is not None else ()
+        group = attributes.get("group", 1)
         output = node.output[0]
         layer = ConvLayer(
             name=names[output],
@@ -127,7 +131,8 @@ def _convolutions(proto: ModelProto, sizes: Mapping[str, Sequence[int]]) -> Iter
             weight=node.input[1],
             bias=node.input[2] if len(node.input) > 2 and node.input[2] else None,
             shape=shape,
-            group=attributes.get("group", 1),
+            out_channels=_out_channels(node, shape, group),
+            group=group,
             strides=tuple(attributes.get("strides", (1, 1))),
             depth=depths[output],
             macs=_macs(node, shape, sizes),
@@ -180,6 +185,12 @@ def _unwise(layer: ConvLayer, ends_here: bool) -> str | None:
     return None
 
 
+def _out_channels(node: NodeProto, shape: Sequence[int], group: int) -> int:
+    if not shape:
+        return 0
+    return shape[0] if node.op_type == "Conv" else shape[1] * group
+
+
 def _is_expectation(node: NodeProto, initializers: Mapping[str, onnx.TensorProto]) -> bool:
     """A 1x1 Conv that weighs bins by 0, 1, 2, ...: how distribution-focal-loss heads (YOLOv8) decode."""
     if node.op_type != "Conv" or node.input[1] not in initializers:
@@ -196,21 +207,28 @@ def _names_read(graph: GraphProto) -> Iterator[str]:
     """The tensor names that nodes read, in subgraphs too, and the outputs; as often as they are."""
     for node in graph.node:
         yield from node.input
-        for attribute in node.attribute:
-            for inner in [attribute.g, *attribute.graphs]:
-                yield from _names_read(inner)
+        yield from _captured(node)
     yield from (output.name for output in graph.output)
 
 
+def _captured(node: NodeProto) -> Iterator[str]:
+    """What a node's subgraphs read, from the graph around them or their own."""
+    for attribute in node.attribute:
+        for inner in [attribute.g, *attribute.graphs]:
+            yield from _names_read(inner)
+
+
 def _is_convolution(node: NodeProto) -> bool:
-    return node.op_type in CONVOLUTIONS or node.domain == DOMAIN
+    """Whether a node convolves, itself or in a subgraph."""
+    inner = (n for a in node.attribute for g in [a.g, *a.graphs] for n in g.node)
+    return node.op_type in CONVOLUTIONS or node.domain == DOMAIN or any(map(_is_convolution, inner))
 
 
 def _depths(graph: GraphProto) -> dict[str, int]:
     """Tensor -> convolutions on the longest path from an input to it. Nodes are in topological order."""
     depth: dict[str, int] = {}
     for node in graph.node:
-        reads = [*node.input, *(name for a in node.attribute for name in _names_read(a.g))]
+        reads = [*node.input, *_captured(node)]
         here = max((depth.get(name, 0) for name in reads), default=0) + _is_convolution(node)
         depth.update((name, here) for name in node.output)
     return depth
@@ -222,7 +240,7 @@ def _without_convolution_behind(graph: GraphProto, ignored: set[str]) -> set[str
     for node in reversed(graph.node):
         counts = _is_convolution(node) and node.output[0] not in ignored
         if counts or any(name in reaching for name in node.output):
-            reaching.update(node.input)
+            reaching.update([*node.input, *_captured(node)])
     return {name for node in graph.node for name in node.output if name not in reaching}
 
 

@@ -15,10 +15,10 @@ import onnx
 import onnx.checker
 from onnx import ModelProto
 
-from onnxbin.errors import OnnxbinError
+from onnxbin.errors import OnnxbinError, first_line
 
-PROTOBUF_LIMIT = 2**31 - 1
-"""Bytes that one protobuf file can hold; larger models keep their tensors in a file beside it."""
+LARGEST = 2**31 - 1
+"""Bytes that one protobuf message can hold."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,13 @@ class Model:
     """A model as it was read.
 
     proto: all tensors loaded, also those that were stored outside the file.
-    path: where it came from. file_bytes: the size of the file and of its external data.
+    path: where it came from. external: the files of its external data. file_bytes: the size of all of them.
     sha256: of the file itself, in hexadecimal.
     """
 
     proto: ModelProto
     path: Path
+    external: tuple[Path, ...]
     file_bytes: int
     sha256: str
 
@@ -39,21 +40,23 @@ class Model:
 def load(path: str | os.PathLike[str]) -> Model:
     """Read and check an ONNX file; OnnxbinError says what is wrong with it."""
     path = Path(path)
-    if path.is_dir():
-        raise OnnxbinError(f"{path}: is a folder, expected an ONNX file")
     try:
+        if path.is_dir():
+            raise OnnxbinError(f"{path}: is a folder, expected an ONNX file")
         content = path.read_bytes()
     except OSError as error:
         raise OnnxbinError(f"{path}: cannot be read: {error.strerror or error}") from None
     proto = _parse(path, content)
-    external = external_data_files(proto, path.parent)
     try:
+        external = external_data_files(proto, path.parent)
+        size = len(content) + sum(file.stat().st_size for file in external)
+        if size > LARGEST:
+            raise OnnxbinError(f"{path}: has {size} bytes with its external data, at most 2 GiB can be read")
         onnx.load_external_data_for_model(proto, str(path.parent))
         onnx.checker.check_model(proto)
     except (onnx.checker.ValidationError, OSError, ValueError) as error:
-        raise OnnxbinError(f"{path}: not a valid ONNX model: {_first_line(error)}") from None
-    size = len(content) + sum(file.stat().st_size for file in external)
-    return Model(proto, path, size, hashlib.sha256(content).hexdigest())
+        raise OnnxbinError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
+    return Model(proto, path, tuple(external), size, hashlib.sha256(content).hexdigest())
 
 
 def _parse(path: Path, content: bytes) -> ModelProto:
@@ -109,34 +112,20 @@ def external_data_files(proto: ModelProto, folder: Path) -> list[Path]:
 def save(proto: ModelProto, path: str | os.PathLike[str]) -> int:
     """Check a model in full and write it atomically: the file is there whole, or not at all.
 
-    Returns the bytes written. A model too large for one protobuf file gets its tensors in `<name>.data`
-    beside it.
+    Returns the bytes written.
     """
-    path = Path(path)
-    if proto.ByteSize() > PROTOBUF_LIMIT:
-        return _save_with_external_data(proto, path)
     check(proto)
     content = proto.SerializeToString()
-    write_atomically(path, content)
+    write_atomically(Path(path), content)
     return len(content)
 
 
 def check(proto: ModelProto) -> None:
-    """The full ONNX check, with shape inference. A failure here is a defect of ours, not of the user's."""
-    onnx.checker.check_model(proto, full_check=True)
-
-
-def _save_with_external_data(proto: ModelProto, path: Path) -> int:
-    data = path.with_name(path.name + ".data")
-    with _naming_write_errors(path), tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        staged = Path(folder) / path.name
-        onnx.save(proto, staged, save_as_external_data=True, location=data.name)
-        onnx.checker.check_model(str(staged), full_check=True)
-        size = staged.stat().st_size + staged.with_name(data.name).stat().st_size
-        # The data first: until the model itself is in place, nothing refers to it.
-        staged.with_name(data.name).replace(data)
-        staged.replace(path)
-    return size
+    """The full ONNX check, with shape inference; OnnxbinError says what it finds."""
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise OnnxbinError(f"the model would not pass the ONNX checker: {first_line(error)}") from None
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -156,10 +145,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise now if `path` could not be written later, after hours of work."""
+    """Raise OnnxbinError now if `path` could not be written later, after hours of work."""
     with _naming_write_errors(path):
         if path.is_dir():
             raise OnnxbinError(f"{path}: is a folder, expected the name of the file to write")
+        if path.exists() and not path.is_file():
+            raise OnnxbinError(f"{path}: cannot be written: it is not a regular file")
         if path.exists() and not os.access(path, os.W_OK):
             raise OnnxbinError(f"{path}: cannot be written: the file is read-only")
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -179,11 +170,6 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def metadata(proto: ModelProto) -> dict[str, str]:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 from onnx import ModelProto
 
-from onnxbin.binarize import binarize
+from onnxbin.errors import OnnxbinError
 from onnxbin.images import METADATA_KEY, Choice, choose
 from onnxbin.layers import ConvLayer, inventory
-from onnxbin.model import Model, set_metadata
+from onnxbin.model import Model, check, set_metadata
 from onnxbin.operator import BinaryWeight
 from onnxbin.prepare import prepare
 from onnxbin.priority import deepest_first
@@ -46,7 +45,7 @@ class Plan:
     @property
     def largest_ratio(self) -> float:
         """The file ratio with every candidate binarized: no setting of this run gets beyond it."""
-        return self.ratios[-1] if self.ratios else self.original.file_bytes / self.prepared.ByteSize()
+        return max(self.ratios, default=self.original.file_bytes / self.prepared.ByteSize())
 
     def turns_until(self, ratio: float | None) -> int:
         """How many layers a file ratio takes; all of them where it is out of reach or not stated."""
@@ -55,7 +54,10 @@ class Plan:
 
 
 def plan(original: Model, settings: Settings) -> Plan:
-    """Prepare the model, list its convolutions and order the candidates."""
+    """Prepare the model, list its convolutions and order the candidates.
+
+    Raises OnnxbinError where a model made from this one could not be valid.
+    """
     preprocessing = choose(
         original.proto,
         profile=settings.profile,
@@ -68,6 +70,7 @@ def plan(original: Model, settings: Settings) -> Plan:
     source = {"file": original.path.name, "bytes": original.file_bytes, "sha256": original.sha256}
     recorded = {ORIGINAL_KEY: json.dumps(source), VERSION_KEY: __version__}
     set_metadata(prepared, {**recorded, METADATA_KEY: preprocessing.preprocessing.to_json()})
+    prepared = _checked(prepared)
     layers = inventory(
         prepared, include=settings.include, exclude=settings.exclude, input_size=settings.input_size
     )
@@ -77,10 +80,25 @@ def plan(original: Model, settings: Settings) -> Plan:
     )
 
 
+def _checked(prepared: ModelProto) -> ModelProto:
+    """The model, known to pass the full ONNX check; without its notes on shapes where these contradict it."""
+    try:
+        check(prepared)
+        return prepared
+    except OnnxbinError:
+        model = ModelProto()
+        model.CopyFrom(prepared)
+        del model.graph.value_info[:]
+        check(model)
+        return model
+
+
 def _ratios(original: Model, prepared: ModelProto, order: list[ConvLayer], bases: int) -> list[float]:
     if not order:
         return []
-    last = with_binary_layers(prepared, {layer.name: _blank(layer, bases) for layer in order}).ByteSize()
+    blank = with_binary_layers(prepared, {layer.name: _blank(layer, bases) for layer in order})
+    check(blank)
+    last = blank.ByteSize()
     saved = np.cumsum([layer.bytes_saved(bases) for layer in order])
     # What the formula of one layer leaves out, names and attributes and function bodies, is alike for all.
     overhead = last - (prepared.ByteSize() - saved[-1])
@@ -93,14 +111,3 @@ def _blank(layer: ConvLayer, bases: int) -> BinaryLayer:
     m, c, kh, kw = layer.shape
     signs = np.ones((bases, m, c, kh, kw), np.int8)
     return BinaryLayer(BinaryWeight(signs, np.ones((bases, m), np.float32)), np.ones(m, np.float32))
-
-
-def binary_layer(layer: ConvLayer, values: dict[str, Array], bases: int) -> BinaryLayer:
-    """What replaces `layer`, from the current values of the model's initializers."""
-    bias = values[layer.bias] if layer.bias else np.zeros(layer.shape[0], np.float32)
-    return BinaryLayer(binarize(values[layer.weight], bases), bias)
-
-
-def initializer_values(proto: ModelProto) -> dict[str, Array]:
-    """The model's initializers as arrays."""
-    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}

@@ -2,10 +2,13 @@
 
 The rules, in order; each keeps what the model computes:
 
-1. An opset below 13 is raised to 13 (function bodies need it), by onnx's own version converter.
-2. Weights, biases and batch-norm statistics that come out of Constant nodes become initializers.
-3. `auto_pad` of a Conv becomes explicit pads where the input's size, or a stride of 1, allows it.
-4. A batch normalization that alone follows a Conv is folded into the Conv's weight and bias:
+1. An opset below 13 is raised to 13 (function bodies need it), by onnx's own version converter, whose
+   mistakes are mended: it forgets that before opset 11 Resize and Upsample were asymmetric and rounded down.
+2. Initializers are no longer listed as inputs. Old formats had to list them; newer runtimes take a listed
+   one for something that a caller may change, and neither fold nor pack it.
+3. Weights, biases and batch-norm statistics that come out of Constant nodes become initializers.
+4. `auto_pad` of a Conv becomes explicit pads where the input's size, or a stride of 1, allows it.
+5. A batch normalization that alone follows a Conv is folded into the Conv's weight and bias:
    gamma (w * x + b - mean) / s + beta = (w gamma/s) * x + ((b - mean) gamma/s + beta),
    s = sqrt(variance + epsilon).
 """
@@ -16,26 +19,27 @@ import numpy as np
 import onnx
 import onnx.inliner
 import onnx_graphsurgeon as gs
-from onnx import ModelProto, version_converter
+from onnx import ModelProto, helper, version_converter
 
 from onnxbin.errors import OnnxbinError
 from onnxbin.model import opset
 from onnxbin.operator.function import LOWEST_OPSET
 from onnxbin.shapes import spatial_sizes
-from onnxbin.surgery import TensorNames, exported, imported
+from onnxbin.surgery import TensorNames, exported, imported, is_standard
 
 
 def prepare(proto: ModelProto) -> ModelProto:
     """The prepared copy of a model. Raises OnnxbinError where its opset cannot be raised."""
     if opset(proto) < LOWEST_OPSET:
         proto = _raise_opset(proto)
+    proto = _without_listed_initializers(proto)
     sizes = spatial_sizes(proto)
     graph = imported(proto)
     names = TensorNames(graph)
     _lift_constants(graph, names)
-    for node in [node for node in graph.nodes if node.op == "Conv"]:
+    for node in [node for node in graph.nodes if is_standard(node, "Conv")]:
         _make_pads_explicit(node, sizes)
-    for node in [node for node in graph.nodes if node.op == "BatchNormalization"]:
+    for node in [node for node in graph.nodes if is_standard(node, "BatchNormalization")]:
         _fold_batch_norm(node, graph, names)
     graph.cleanup(remove_unused_graph_inputs=False)
     return exported(graph, proto)
@@ -51,8 +55,27 @@ def _raise_opset(proto: ModelProto) -> ModelProto:
             f"the model's opset {opset(proto)} cannot be raised to {LOWEST_OPSET}, which onnxbin needs: "
             f"{str(error).strip().splitlines()[0]}; export it again with opset {LOWEST_OPSET} or later"
         ) from None
+    if opset(proto) < 11:
+        _mend_resize(raised)
     _drop_empty_resize_inputs(raised)
     return raised
+
+
+def _mend_resize(proto: ModelProto) -> None:
+    for node in proto.graph.node:
+        if node.op_type == "Resize":
+            node.attribute.append(helper.make_attribute("coordinate_transformation_mode", "asymmetric"))
+            node.attribute.append(helper.make_attribute("nearest_mode", "floor"))
+
+
+def _without_listed_initializers(proto: ModelProto) -> ModelProto:
+    model = ModelProto()
+    model.CopyFrom(proto)
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    kept = [value for value in model.graph.input if value.name not in initializers]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    return model
 
 
 def _drop_empty_resize_inputs(proto: ModelProto) -> None:
@@ -68,13 +91,16 @@ def _drop_empty_resize_inputs(proto: ModelProto) -> None:
 
 
 def _lift_constants(graph: gs.Graph, names: TensorNames) -> None:
+    lifted: dict[str, gs.Constant] = {}
     for node in graph.nodes:
-        if node.op in ("Conv", "BatchNormalization"):
+        if is_standard(node, "Conv") or is_standard(node, "BatchNormalization"):
             for index, tensor in enumerate(node.inputs[1:], 1):
                 source = tensor.inputs[0] if tensor.inputs else None
-                if source is not None and source.op == "Constant" and "value" in source.attrs:
-                    values = source.attrs["value"].values
-                    node.inputs[index] = gs.Constant(names.fresh(f"{tensor.name}.{index}"), values)
+                if source is not None and is_standard(source, "Constant") and "value" in source.attrs:
+                    if tensor.name not in lifted:
+                        values = source.attrs["value"].values
+                        lifted[tensor.name] = gs.Constant(names.fresh(f"{tensor.name}.value"), values)
+                    node.inputs[index] = lifted[tensor.name]
 
 
 def _make_pads_explicit(node: gs.Node, sizes: dict[str, list[int]]) -> None:
@@ -102,25 +128,25 @@ def _make_pads_explicit(node: gs.Node, sizes: dict[str, list[int]]) -> None:
 
 
 def _fold_batch_norm(norm: gs.Node, graph: gs.Graph, names: TensorNames) -> None:
-    """Rule 4. Left as it is where something else sees the Conv's own output or shares its weight."""
+    """Rule 5. Left as it is where something else sees the Conv's own output or shares its weight."""
     source = norm.inputs[0]
     conv = source.inputs[0] if len(source.inputs) == 1 else None
     inference = not norm.attrs.get("training_mode", 0) and len(norm.outputs) == 1
-    if conv is None or conv.op != "Conv" or not inference:
+    if conv is None or not is_standard(conv, "Conv") or not inference:
         return
-    seen_elsewhere = len(source.outputs) != 1 or any(source is output for output in graph.outputs)
-    constants = [*conv.inputs[1:], *norm.inputs[1:]]
-    if seen_elsewhere or not all(isinstance(tensor, gs.Constant) for tensor in constants):
-        return
-    if any(len(tensor.outputs) != 1 for tensor in conv.inputs[1:]) or conv.inputs[1].dtype != np.float32:
+    weights = [tensor for tensor in conv.inputs[1:] if not tensor.is_empty()]
+    outputs = {output.name for output in graph.outputs}
+    used_alone = all(len(t.outputs) == 1 and t.name not in outputs for t in [source, *weights])
+    stored = all(isinstance(tensor, gs.Constant) for tensor in [*weights, *norm.inputs[1:]])
+    if not (used_alone and stored) or weights[0].dtype != np.float32:
         return
 
     gamma, beta, mean, variance = (tensor.values.astype(np.float64) for tensor in norm.inputs[1:])
     factor = gamma / np.sqrt(variance + norm.attrs.get("epsilon", 1e-5))
-    weight = conv.inputs[1]
-    bias = conv.inputs[2].values.astype(np.float64) if len(conv.inputs) > 2 else np.zeros_like(mean)
+    weight = weights[0]
+    bias = weights[1].values.astype(np.float64) if len(weights) > 1 else np.zeros_like(mean)
     folded = weight.values * factor.reshape(-1, *[1] * (weight.values.ndim - 1))
-    bias_name = conv.inputs[2].name if len(conv.inputs) > 2 else names.fresh(f"{weight.name}.bias")
+    bias_name = weights[1].name if len(weights) > 1 else names.fresh(f"{weight.name}.bias")
     conv.inputs = [
         conv.inputs[0],
         gs.Constant(weight.name, folded.astype(np.float32)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,7 +69,10 @@ class Result:
 
     def to_json(self) -> str:
         """All of it, for machines."""
-        return json.dumps({**asdict(self), "path": str(self.path)}, indent=2)
+        content = {**asdict(self), "path": str(self.path)}
+        if not math.isfinite(self.agreement):
+            content["agreement"] = None  # JSON knows no infinities
+        return json.dumps(content, indent=2)
 
 
 class Listener:

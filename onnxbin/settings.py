@@ -60,7 +60,10 @@ class Settings:
             raise OnnxbinError(f"--max-drop {self.max_drop:g}: expected more than 0 and at most 1")
         if not 1 <= self.bases <= MAX_BASES:
             raise OnnxbinError(f"--bases {self.bases}: expected 1 to {MAX_BASES}")
-        for name in ("steps_per_layer", "batch_size"):
-            if getattr(self, name) < 1:
+        for name, least in (("steps_per_layer", 1), ("batch_size", 1), ("seed", 0)):
+            if getattr(self, name) < least:
                 option = "--" + name.replace("_", "-")
-                raise OnnxbinError(f"{option} {getattr(self, name)}: expected at least 1")
+                raise OnnxbinError(f"{option} {getattr(self, name)}: expected at least {least}")
+        for name in ("include", "exclude"):
+            if isinstance(getattr(self, name), str):
+                raise OnnxbinError(f"{name}={getattr(self, name)!r}: expected a list of patterns")

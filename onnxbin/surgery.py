@@ -17,13 +17,16 @@ import numpy.typing as npt
 import onnx
 import onnx_graphsurgeon as gs
 from onnx import ModelProto, NodeProto
+from onnx_graphsurgeon.logger import G_LOGGER
 
-from onnxbin.errors import OnnxbinError
+from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.model import opset
 from onnxbin.operator import BinaryWeight, QuantInput, Quantizer, function
 from onnxbin.operator.function import DOMAIN, QUANT, REAL, SIGN, VERSION
 
 LOWEST_IR_WITH_FUNCTIONS = 8
+
+G_LOGGER.severity = G_LOGGER.CRITICAL  # graphsurgeon writes its remarks to standard output, where JSON goes
 
 Array = npt.NDArray[np.float32]
 
@@ -38,8 +41,21 @@ class BinaryLayer:
 
 
 def imported(proto: ModelProto) -> gs.Graph:
-    """The model as a graphsurgeon graph, to be edited and given to `exported`."""
-    return gs.import_onnx(proto)
+    """The model as a graphsurgeon graph, to be edited and given to `exported`.
+
+    Raises OnnxbinError where graphsurgeon cannot read it.
+    """
+    try:
+        return gs.import_onnx(proto)
+    except Exception as error:  # it does not say what it raises: UnicodeDecodeError, KeyError, ...
+        raise OnnxbinError(
+            f"the model's graph cannot be edited: {type(error).__name__}: {first_line(error)}"
+        ) from None
+
+
+def is_standard(node: gs.Node, op: str) -> bool:
+    """Whether a node is this op of the standard domain; a local function may have the same name."""
+    return node.op == op and node.domain in (None, "", "ai.onnx")
 
 
 def exported(graph: gs.Graph, original: ModelProto) -> ModelProto:
@@ -69,9 +85,11 @@ def _carry_graph_fields(old: onnx.GraphProto, new: onnx.GraphProto) -> None:
     known = {value.name for value in [*new.value_info, *new.output, *new.input]}
     new.value_info.extend(v for v in old.value_info if v.name in present and v.name not in known)
 
-    before = {node.output[0]: node for node in old.node if node.output}
+    new.sparse_initializer.extend(old.sparse_initializer)
+    before = {(node.output[0], node.op_type): node for node in old.node if node.output}
+    renamed = {node.name: node for node in old.node if node.output and node.name}
     for node in new.node:
-        twin = before.get(node.output[0]) if node.output else None
+        twin = before.get((node.output[0], node.op_type)) or renamed.get(node.name) if node.output else None
         if twin is not None:
             if twin.doc_string:
                 node.doc_string = twin.doc_string
@@ -118,7 +136,7 @@ class TensorNames:
     """The tensor names of a graph, for finding new ones."""
 
     def __init__(self, graph: gs.Graph) -> None:
-        self._taken = set(graph.tensors())
+        self._taken = {name for part in [graph, *graph.subgraphs(recursive=True)] for name in part.tensors()}
 
     def fresh(self, base: str) -> str:
         """`base`, or `base.2`, `base.3`, ... : a name that no tensor had so far; it is taken from now on."""
@@ -163,7 +181,7 @@ def with_binary_layers(proto: ModelProto, layers: Mapping[str, BinaryLayer]) -> 
     """
     names = layer_names(proto)
     graph = imported(proto)
-    convs = {names[node.outputs[0].name]: node for node in graph.nodes if node.op == "Conv"}
+    convs = {names[node.outputs[0].name]: node for node in graph.nodes if is_standard(node, "Conv")}
     tensors = TensorNames(graph)
     for name, layer in layers.items():
         _turn_binary(convs[name], layer, tensors)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+import onnx
 from onnx import ModelProto
 
+from onnxbin.binarize import binarize
 from onnxbin.layers import ConvLayer
-from onnxbin.plan import Array, binary_layer, initializer_values
+from onnxbin.plan import Array
 from onnxbin.records import Listener, Step
 from onnxbin.surgery import BinaryLayer
 
@@ -35,12 +38,17 @@ class Untrained:
     """The trainer of `--no-finetune`: binarization in closed form and nothing else. Needs no torch."""
 
     def __init__(self, prepared: ModelProto) -> None:
-        self._values = initializer_values(prepared)
+        self._values = {tensor.name: tensor for tensor in prepared.graph.initializer}
         self._binary: dict[str, BinaryLayer] = {}
 
     def binarize(self, layer: ConvLayer, bases: int) -> None:
         """Signs and scales nearest to the original weight."""
-        self._binary[layer.name] = binary_layer(layer, self._values, bases)
+        weight = onnx.numpy_helper.to_array(self._values[layer.weight])
+        if layer.bias:
+            bias = onnx.numpy_helper.to_array(self._values[layer.bias])
+        else:
+            bias = np.zeros(layer.out_channels, np.float32)
+        self._binary[layer.name] = BinaryLayer(binarize(weight, bases), bias)
 
     def train(self, step: Step, listener: Listener) -> None:
         """Nothing to train."""

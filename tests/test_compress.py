@@ -1,12 +1,14 @@
 """The loop: sizes, stop rules and written files, against onnx, ONNX Runtime and the formula of the ratio."""
 
 import json
+import os
 
 import graphs
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import helper
 from PIL import Image
 
 import onnxbin
@@ -195,3 +197,106 @@ def test_real_detectors_reach_eight_or_say_what_stopped_them(shared, tmp_path, n
     assert result.reached is reachable
     assert (result.ratio >= 8) is reachable
     assert bool(result.warnings) is not reachable
+
+
+def test_the_models_own_external_data_is_never_overwritten(tmp_path, photos):
+    path = tmp_path / "model.onnx"
+    proto = graphs.chain([8, 64, 64, 6], shape=(1, 3, 32, 32))
+    onnx.save(proto, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    before = (tmp_path / "weights.bin").read_bytes()
+    with pytest.raises(OnnxbinError, match="a part of it"):
+        onnxbin.compress(path, tmp_path / "weights.bin", finetune=False, images=photos, profile="yolov4")
+    assert (tmp_path / "weights.bin").read_bytes() == before
+
+
+def test_links_are_followed_and_devices_refused(model, photos, tmp_path):
+    settings = {"finetune": False, "images": photos, "profile": "yolov4"}
+    link = tmp_path / "link.onnx"
+    link.symlink_to(tmp_path / "behind.onnx")
+    onnxbin.compress(model, link, **settings)
+    assert link.is_symlink()
+    assert binary_nodes(tmp_path / "behind.onnx")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OnnxbinError, match="not a regular file"):
+        onnxbin.compress(model, tmp_path / "pipe", **settings)
+
+
+def test_an_agreement_that_is_no_number_satisfies_nothing(tmp_path, photos):
+    """The outputs become NaN when a layer is binarized: a square root of what was positive."""
+    proto = graphs.chain([8, 16, 6], shape=(1, 3, 32, 32), outputs=("z",))
+    squares = [
+        helper.make_node("Mul", ["y", "y"], ["p"]),
+        helper.make_node("Sub", ["p", "far"], ["d"]),
+        helper.make_node("Sqrt", ["d"], ["z"]),
+    ]
+    proto.graph.node.extend(squares)
+    # Far enough above zero for the original, and for nothing else.
+    session = onnxruntime.InferenceSession(
+        graphs.chain([8, 16, 6], shape=(1, 3, 32, 32)).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    tensors = [np.asarray(Image.open(p), np.float32).transpose(2, 0, 1)[None] / 255 for p in photos.iterdir()]
+    least = np.min([np.square(session.run(None, {"x": t})[0]).min((0, 2, 3)) for t in tensors], axis=0)
+    proto.graph.initializer.append(graphs.tensor("far", least.reshape(1, -1, 1, 1)))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(proto.SerializeToString())
+    result = onnxbin.compress(path, finetune=False, images=photos, profile="yolov4", max_drop=1)
+    assert not result.reached
+    assert binary_nodes(result.path) == []
+    untamed = onnxbin.compress(path, finetune=False, images=photos, profile="yolov4")
+    assert json.loads(untamed.to_json())["agreement"] is None
+
+
+def test_a_failure_later_on_keeps_what_was_reached(model, photos):
+    class Fragile(Listener):
+        def layer_started(self, step):
+            if step.number == 2:
+                raise RuntimeError("no more memory\nat all")
+
+    result = onnxbin.compress(model, finetune=False, images=photos, profile="yolov4", listener=Fragile())
+    assert result.reason == "stopped at c2: no more memory"
+    assert not result.reached
+    assert binary_nodes(result.path) == ["c3"]
+
+
+def test_cancelling_sums_raise_no_false_alarm(tmp_path):
+    """A flat image and as many plus as minus signs: outputs are rounding noise, in every way of computing."""
+    proto = graphs.chain([64, 64, 6], kernel=1, shape=(1, 3, 32, 32))
+    signs = np.where(np.arange(64) % 2, 1.0, -1.0) * np.random.default_rng(0).uniform(0.9, 1.1, (64, 64))
+    proto.graph.initializer[0].CopyFrom(graphs.tensor("w0", np.ones((64, 3, 1, 1))))
+    proto.graph.initializer[1].CopyFrom(graphs.tensor("b0", np.full(64, 0.1)))
+    proto.graph.initializer[2].CopyFrom(graphs.tensor("w1", signs[..., None, None]))
+    proto.graph.initializer[3].CopyFrom(graphs.tensor("b1", np.zeros(64)))
+    path, image = tmp_path / "model.onnx", tmp_path / "white.png"
+    path.write_bytes(proto.SerializeToString())
+    Image.new("RGB", (32, 32), "white").save(image)
+    result = onnxbin.compress(path, finetune=False, images=image, profile="yolov4")
+    assert binary_nodes(result.path) == ["c1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda g: g.input.append(helper.make_tensor_value_info("size", 1, [1, 2])),
+            "wants more than an image",
+        ),
+        (lambda g: setattr(g.input[0].type.tensor_type.shape.dim[0], "dim_value", 2), "ONNX Runtime|fails"),
+        (lambda g: setattr(g.output[0].type.tensor_type.shape.dim[2], "dim_value", 99), "ONNX checker"),
+        (lambda g: setattr(g.node[0], "op_type", "Konv"), "not a valid ONNX model"),
+    ],
+)
+def test_models_that_cannot_be_fed_are_refused_before_the_work(model, photos, change, message):
+    proto = onnx.load(model)
+    change(proto.graph)
+    model.write_bytes(proto.SerializeToString())
+    with pytest.raises(OnnxbinError, match=message):
+        onnxbin.compress(model, finetune=False, images=photos, profile="yolov4")
+    assert not model.with_suffix(".binary.onnx").exists()
+
+
+def test_stale_notes_on_shapes_do_no_harm(model, photos):
+    proto = onnx.load(model)
+    proto.graph.value_info.append(helper.make_tensor_value_info("t0", 1, [4, 9, 9, 9]))
+    model.write_bytes(proto.SerializeToString())
+    result = onnxbin.compress(model, finetune=False, images=photos, profile="yolov4")
+    assert len(binary_nodes(result.path)) == 3

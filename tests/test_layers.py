@@ -2,6 +2,7 @@
 
 import graphs
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -121,3 +122,22 @@ def test_yolov8_heads_are_seen_before_their_decoding_convolution(shared):
     heads = [name for name, reason in found.items() if reason and reason.startswith("head")]
     assert len(heads) == 6
     assert sum("fixed decoding" in (reason or "") for reason in found.values()) == 1
+
+
+def test_convolutions_inside_a_branch_count():
+    """conv -> If(conv inside): the outer one is no head, for a convolution lies behind it."""
+    proto = graphs.chain([4, 4], outputs=("z",))
+    weight = next(t for t in proto.graph.initializer if t.name == "w1")
+    branches = {}
+    for name in ("then", "else"):
+        inner = helper.make_node("Conv", ["y", "w1"], [f"{name}_out"], pads=[1] * 4)
+        result = helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, list("nchw"))
+        branches[f"{name}_branch"] = helper.make_graph([inner], name, [], [result])
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "yes"))
+    proto.graph.node.append(helper.make_node("If", ["yes"], ["z"], **branches))
+    found = reasons(proto)
+    assert weight.name == "w1"
+    assert found["c1"].startswith("weight 'w1' is shared")
+    proto.graph.node[2].input[1] = "w2"
+    proto.graph.initializer.append(graphs.tensor("w2", np.ones((4, 4, 3, 3))))
+    assert reasons(proto)["c1"] is None

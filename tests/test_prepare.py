@@ -109,3 +109,52 @@ def test_real_detectors_compute_the_same(shared, run, name):
     x = np.random.default_rng(0).random(shape, np.float32)
     for a, b in zip(run(ready, x), run(proto, x), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize(("op", "opset_"), [("Upsample", 7), ("Upsample", 9), ("Resize", 10)])
+def test_old_resizing_keeps_its_meaning(run, op, opset_, mode):
+    """Before opset 11 it was asymmetric and rounded down, which the version converter forgets."""
+    scales = graphs.tensor("scales", [1, 1, 2, 2])
+    if op == "Upsample" and opset_ < 9:
+        node, constants = helper.make_node(op, ["x"], ["y"], mode=mode, scales=[1.0, 1.0, 2.0, 2.0]), []
+    else:
+        node, constants = helper.make_node(op, ["x", "scales"], ["y"], mode=mode), [scales]
+    proto = graphs.model([node], constants, opset=opset_)
+    np.testing.assert_allclose(run(prepare(proto), IMAGE)[0], run(proto, IMAGE)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_weight_that_is_also_an_output_is_not_folded_into(run):
+    proto = conv_and_norm()
+    proto.graph.output.append(helper.make_tensor_value_info("w", 1, [4, 3, 3, 3]))
+    for a, b in zip(run(prepare(proto), IMAGE), run(proto, IMAGE), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_absent_bias_may_be_spelled_out(run):
+    proto = conv_and_norm(bias=False)
+    proto.graph.node[0].input.append("")
+    ready = prepare(proto)
+    assert [node.op_type for node in ready.graph.node] == ["Conv", "Relu"]
+    np.testing.assert_allclose(run(ready, IMAGE)[0], run(proto, IMAGE)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_local_function_called_conv_is_no_conv(run):
+    """`local.Conv` doubles its input; the batch norm behind it stays."""
+    proto = conv_and_norm(opset=16)
+    proto.graph.node[0].CopyFrom(helper.make_node("Conv", ["x"], ["t"], domain="local"))
+    for name in ("gamma", "beta", "mean", "variance"):
+        tensor = next(t for t in proto.graph.initializer if t.name == name)
+        tensor.CopyFrom(graphs.tensor(name, np.arange(1, 4)))
+    body = helper.make_node("Add", ["a", "a"], ["b"])
+    standard = helper.make_opsetid("", 16)
+    proto.functions.append(helper.make_function("local", "Conv", ["a"], ["b"], [body], [standard]))
+    proto.opset_import.append(helper.make_opsetid("local", 1))
+    proto.ir_version = 8
+    np.testing.assert_allclose(run(prepare(proto), IMAGE)[0], run(proto, IMAGE)[0], rtol=1e-6)
+
+
+def test_initializers_are_not_listed_as_inputs():
+    proto = graphs.chain([4], ir_version=3, opset=13)
+    proto.graph.input.append(helper.make_tensor_value_info("w0", 1, [4, 3, 3, 3]))
+    assert [value.name for value in prepare(proto).graph.input] == ["x"]

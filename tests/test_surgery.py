@@ -36,7 +36,6 @@ def annotated():
 def test_a_round_trip_loses_nothing():
     proto = annotated()
     again = exported(imported(proto), proto)
-    before, after = proto.SerializeToString(deterministic=True), again.SerializeToString(deterministic=True)
     for field in ("doc_string", "domain", "model_version", "producer_name", "ir_version"):
         assert getattr(again, field) == getattr(proto, field)
     assert again.metadata_props == proto.metadata_props
@@ -44,7 +43,7 @@ def test_a_round_trip_loses_nothing():
         assert getattr(again.graph, field) == getattr(proto.graph, field), field
     assert {v.name for v in proto.graph.value_info} <= {v.name for v in again.graph.value_info}
     assert [t.doc_string for t in again.graph.initializer] == [t.doc_string for t in proto.graph.initializer]
-    assert len(after) >= len(before)
+    assert again.graph.initializer == proto.graph.initializer
 
 
 @pytest.mark.parametrize(

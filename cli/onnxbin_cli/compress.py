@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 import onnxbin
 from onnxbin import Listener, OnnxbinError, Record, Result, Step
 from onnxbin.binarize import MAX_BASES
+from onnxbin.errors import first_line
 from onnxbin.plan import Plan
 from onnxbin.settings import STEPS_PER_LAYER
+from onnxbin_cli.console import OutputConsole
 from onnxbin_cli.options import json_option, layer_options, preprocessing_options
 from onnxbin_cli.text import duration, file_size, preprocessing, printable, shape
 
@@ -84,8 +85,7 @@ def compress(
     """
     if finetune and no_finetune:
         raise OnnxbinError("--finetune and --no-finetune exclude each other: give one")
-    console = Console(stderr=as_json, highlight=False)
-    console.soft_wrap = not console.is_terminal  # files and pipes get lines as they are
+    console = OutputConsole(stderr=as_json)
     with _Display(console) as display:
         result = onnxbin.compress(
             model,
@@ -109,8 +109,8 @@ def _function(name: str) -> Callable[..., Any]:
     sys.path.insert(0, str(Path.cwd()))
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
-        raise OnnxbinError(f"--finetune {name!r}: {error}") from None
+    except Exception as error:  # a module may raise anything while it is imported
+        raise OnnxbinError(f"--finetune {name!r}: {type(error).__name__}: {first_line(error)}") from None
     if not callable(function):
         raise OnnxbinError(f"--finetune {name!r}: is not a function")
     found: Callable[..., Any] = function
@@ -120,7 +120,7 @@ def _function(name: str) -> Callable[..., Any]:
 class _Display(Listener):
     """One line for each finished layer; in a terminal, a bar for the layer in work below them."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: OutputConsole) -> None:
         self._console = console
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -170,16 +170,18 @@ class _Display(Listener):
 
     def layer_finished(self, step: Step, record: Record) -> None:
         """The layer's line."""
-        line = Text(printable(_line(step, record, self._time_left(step))))
-        self._console.print(line, no_wrap=True, overflow="ellipsis")
+        self._print(_line(step, record, self._time_left(step)), overflow="ellipsis", no_wrap=True)
 
     def _time_left(self, step: Step) -> str:
         assert self._started is not None
         elapsed = time.monotonic() - self._started
         return duration(elapsed / step.number * (step.expected - step.number))
 
-    def _print(self, text: str, style: str = "") -> None:
-        self._console.print(Text(printable(text), style=style))
+    def _print(self, text: str, style: str = "", **layout: Any) -> None:
+        try:
+            self._console.print(Text(printable(text), style=style), **layout)
+        except OSError:  # a full disk behind `> log`: no reason to lose the run
+            self._console.quiet = True
 
 
 _HEADER = " #  ratio  binary  before   after     left  shape        layer"
@@ -196,7 +198,7 @@ def _agreement(value: float | None) -> str:
     return "      -" if value is None else f"{value:7.3f}"
 
 
-def _show(result: Result, console: Console) -> None:
+def _show(result: Result, console: OutputConsole) -> None:
     verdict = "" if result.reached else "goal not reached: "
     console.print(Text(f"{verdict}{printable(result.reason)}", style="" if result.reached else "yellow"))
     console.print(

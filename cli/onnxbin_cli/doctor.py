@@ -10,7 +10,6 @@ import click
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +17,7 @@ from onnxbin import OnnxbinError, __version__, get_library_path, session
 from onnxbin.binarize import binarize
 from onnxbin.operator import binary_conv, instruction_sets
 from onnxbin.surgery import BinaryLayer, with_binary_layers
+from onnxbin_cli.console import OutputConsole
 from onnxbin_cli.options import json_option
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "onnx-graphsurgeon", "pillow", "torch")
@@ -43,7 +43,7 @@ def doctor(as_json: bool) -> int:
         table.add_column(overflow="fold")
         for name, value in findings.items():
             table.add_row(name, Text(value))
-        Console(highlight=False).print(table)
+        OutputConsole().print(table)
     return 0 if healthy else 1
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +16,7 @@ from onnxbin import OnnxbinError, detection
 from onnxbin.detection import REASONABLE, Comparison, Evaluation, compare, read_labels
 from onnxbin.detection.coco import coco_figures
 from onnxbin.images import find_images, read_image
+from onnxbin_cli.console import OutputConsole
 from onnxbin_cli.detectors import open_detector
 from onnxbin_cli.options import detector_options, json_option
 from onnxbin_cli.text import printable
@@ -133,7 +133,7 @@ def _show(results: list[tuple[str, Evaluation]]) -> None:
             figures = (row["average_precision"], row["coco"]["AP"], row["miss_rate"])
             texts = ["-" if value is None else f"{value:.3f}" for value in figures]
             table.add_row(Text(printable(name)), *texts, Text(printable(path)))
-    Console(highlight=False).print(table)
+    OutputConsole().print(table)
 
 
 def _sentence(result: Comparison, images: int) -> str:

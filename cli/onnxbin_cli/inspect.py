@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from onnxbin import model as files
 from onnxbin.plan import Plan, plan
 from onnxbin.settings import Settings
+from onnxbin_cli.console import OutputConsole
 from onnxbin_cli.options import json_option, layer_options
 from onnxbin_cli.text import file_size, preprocessing, printable, shape, thousands
 
@@ -35,7 +35,7 @@ def inspect(model: Path, as_json: bool, **settings: Any) -> None:
     if as_json:
         click.echo(json.dumps(_as_dict(found), indent=2))
     else:
-        _show(found, Console(highlight=False))
+        _show(found, OutputConsole())
 
 
 def _as_dict(found: Plan) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def _as_dict(found: Plan) -> dict[str, Any]:
     }
 
 
-def _show(found: Plan, console: Console) -> None:
+def _show(found: Plan, console: OutputConsole) -> None:
     proto = found.original.proto
     console.print(
         Text(

@@ -18,13 +18,14 @@ def file_size(count: int) -> str:
 
 
 def thousands(count: int | None) -> str:
-    """A count to three digits with k, M or G; a dash where it is not known."""
+    """A count to three digits with k, M, G or T; a dash where it is not known."""
     if count is None:
         return "-"
-    for limit, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
-        if count >= limit:
+    for limit, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (1000, "k")):
+        # 999,500 is 1.00M, not 1000k.
+        if count >= 0.9995 * limit:
             scaled = count / limit
-            return f"{scaled:.{3 - len(str(int(scaled)))}f}{unit}"
+            return f"{scaled:.{max(0, 3 - len(str(round(scaled))))}f}{unit}"
     return str(count)
 
 

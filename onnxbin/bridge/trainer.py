@@ -9,6 +9,7 @@ from onnxbin.binarize import binarize
 from onnxbin.bridge.cut import targets
 from onnxbin.bridge.distill import Distillation
 from onnxbin.bridge.module import GraphModule
+from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.images import ImageSet
 from onnxbin.layers import ConvLayer
 from onnxbin.plan import Array, Plan
@@ -29,16 +30,8 @@ class NetworkTrainer:
         self._student = GraphModule(plan.prepared, outputs)
         self._student.freeze(layer.weight for layer in plan.layers if layer.fixed)
         self._images = images
-        self._finetune = settings.finetune
-        self._distillation = Distillation(
-            GraphModule(plan.prepared, outputs),
-            self._student,
-            images,
-            targets=outputs,
-            features=[layer.output for layer in plan.order],
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-        )
+        self._function = settings.finetune if callable(settings.finetune) else None
+        self._distillation = self._distil(plan, settings, outputs) if self._function is None else None
 
     def binarize(self, layer: ConvLayer, bases: int) -> None:
         """Turn a layer binary, from its present real weight."""
@@ -47,12 +40,18 @@ class NetworkTrainer:
 
     def train(self, step: Step, listener: Listener) -> None:
         """Fine-tune the whole network."""
-        if callable(self._finetune):
-            self._finetune(self._student, self._images, step)
-        else:
+        if self._distillation is not None:
             self._distillation.train(
                 step.training_steps, lambda done, loss: listener.trained(step, done, loss)
             )
+        elif self._function is not None:
+            try:
+                self._function(self._student, self._images, step)
+            except Exception as error:
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                raise OnnxbinError(
+                    f"--finetune: your function fails at {step.layer.name}: {reason}"
+                ) from error
 
     def real(self) -> dict[str, Array]:
         """The present values of all trained initializers."""
@@ -68,3 +67,14 @@ class NetworkTrainer:
         with torch.no_grad():
             result: Array = self._student.binary_layer(name)(torch.from_numpy(x)).numpy()
         return np.asarray(result)
+
+    def _distil(self, plan: Plan, settings: Settings, outputs: list[str]) -> Distillation:
+        return Distillation(
+            GraphModule(plan.prepared, outputs),
+            self._student,
+            self._images,
+            targets=outputs,
+            features=[layer.output for layer in plan.order],
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+        )

@@ -9,7 +9,7 @@ import onnxruntime
 from onnxbin.detection.classes import class_names
 from onnxbin.detection.detections import Candidates, Detections, Float32, Int64, Selection
 from onnxbin.detection.families import find_decoder
-from onnxbin.errors import OnnxbinError
+from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.images import Geometry, ImageInput, Preprocessing, recognise
 from onnxbin.images.outline import Outline
 from onnxbin.images.source import Pixels
@@ -41,7 +41,7 @@ class Detector:
         self.input = ImageInput.of(model, size)
         self.preprocessing = preprocessing or _recognised(model)
         self.selection = selection or Selection()
-        self._session = session or _stock_session(model)
+        self._session = session or stock_session(model)
         others = [value.name for value in self._session.get_inputs() if value.name != self.input.name]
         if others:
             raise OnnxbinError(f"the model wants more than an image: {', '.join(others)}")
@@ -74,7 +74,7 @@ class Detector:
         try:
             outputs = self._session.run(None, self.input.feed([tensor]))
         except Exception as error:  # ONNX Runtime has no base class of its own for what it raises
-            raise OnnxbinError(f"the model fails on an image: {_first_line(error)}") from None
+            raise OnnxbinError(f"the model fails on an image: {first_line(error)}") from None
         return [np.asarray(output, np.float32) for output in outputs], geometry
 
     def _candidates(self, raw: list[Float32]) -> Candidates:
@@ -96,14 +96,3 @@ def _recognised(model: onnx.ModelProto) -> Preprocessing:
             "or give mean, std, resize and channel order"
         )
     return found[1]
-
-
-def _stock_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    try:
-        return stock_session(model)
-    except Exception as error:
-        raise OnnxbinError(f"ONNX Runtime does not load the model: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]

@@ -57,7 +57,7 @@ class ImageInput:
         if size is None and 0 in fixed:
             raise OnnxbinError(
                 f"image input '{value.name}' {_shape_text(value)} leaves its height and width open: "
-                "give the size to use, such as 640x640"
+                "give the size to use, as in --input-size 640x640"
             )
         height, width = size or fixed
         if any(want and got != want for got, want in zip((height, width), fixed, strict=True)):

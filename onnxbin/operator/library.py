@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 import onnxruntime
 
-from onnxbin.errors import OnnxbinError
+from onnxbin.errors import OnnxbinError, first_line
 
 _NAMES = ("libonnxbin_ops.so", "libonnxbin_ops.dylib", "onnxbin_ops.dll")
 
@@ -43,11 +43,13 @@ def instruction_sets() -> list[str]:
 
 
 def stock_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """A session on the CPU without the operator library: binary layers run as their function bodies."""
+    """A session on the CPU without the operator library: binary layers run as their function bodies.
+
+    Raises OnnxbinError where ONNX Runtime cannot load the model.
+    """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # old exporters' habits are warned of once a weight, at no loss here
-    content = model.SerializeToString()
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 4  # errors are raised; what it warns of is at no loss here
+    return _open(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def session(
@@ -59,9 +61,19 @@ def session(
 
     model: a path, or a serialized model. options: if given, the library is registered on it.
     arguments: passed on to InferenceSession; `providers` is the CPU's unless given.
+    Raises OnnxbinError where the library is missing or ONNX Runtime cannot load the model.
     """
     options = options or onnxruntime.SessionOptions()
     options.register_custom_ops_library(get_library_path())
     arguments.setdefault("providers", ["CPUExecutionProvider"])
-    source = model if isinstance(model, bytes) else str(Path(model))
-    return onnxruntime.InferenceSession(source, options, **arguments)
+    return _open(model if isinstance(model, bytes) else str(Path(model)), options, **arguments)
+
+
+def _open(
+    source: str | bytes, options: onnxruntime.SessionOptions, **arguments: Any
+) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(source, options, **arguments)
+    except Exception as error:  # ONNX Runtime has no base class of its own for what it raises
+        name = "the model" if isinstance(source, bytes) else source
+        raise OnnxbinError(f"{name}: ONNX Runtime cannot load it: {first_line(error)}") from None

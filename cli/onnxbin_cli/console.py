@@ -1,0 +1,20 @@
+"""Where tables and lines go: a terminal, or a file or pipe, which get lines as they are."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+_WIDE = 1000  # columns of a file: nothing is cut or folded
+
+
+class OutputConsole(Console):
+    """A rich console on standard output, or standard error, that a vanished reader does not stop."""
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False)
+        if not self.is_terminal:
+            self.width = _WIDE
+
+    def on_broken_pipe(self) -> None:
+        """Go silent: what is being computed may still be wanted."""
+        self.quiet = True
