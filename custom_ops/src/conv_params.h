@@ -54,6 +54,11 @@ struct ConvParams {
   int64_t taps() const { return kernel[0] * kernel[1]; }
   int64_t k() const { return group_channels * taps(); }
   int64_t row_bytes() const { return (k() + 7) / 8; }  // of one output channel in W
+  // 1x1, stride 1, no padding
+  bool IsPointwise() const {
+    constexpr std::array<int64_t, 2> kOnes{1, 1}, kZeros{0, 0};
+    return kernel == kOnes && stride == kOnes && pad_begin == kZeros && pad_end == kZeros;
+  }
   int max_quantum() const { return (1 << x_bits) - 1; }
 };
 

@@ -7,12 +7,14 @@
 namespace onnxbin {
 namespace {
 
-// Tiles that one task works on: enough to make good use of a panel of weights, few enough to share
+// Tiles that one task works on: enough to make good use of a block of weights, few enough to share
 // out.
 constexpr int64_t kTaskTiles = 32;
+// Sums, or outputs, of a tile.
+constexpr int64_t kTileSize = kMaxPixels * kMaxPanel;
 // Pixels that one task packs.
 constexpr int64_t kTaskPixels = 64;
-// Words of expanded weights that stay in the first-level cache: 32 KiB.
+// Words of a block for each lane: 32 KiB, which stay in the first-level cache, for 32 lanes.
 constexpr int64_t kBlockWords = 256;
 
 const TileKernel& ChooseKernel(const ConvParams& params, const KernelFamily& family) {
@@ -41,6 +43,7 @@ TiledConv::TiledConv(const ConvParams& params, const ConvConstants& constants,
 
 std::vector<TiledConv::Block> TiledConv::CutIntoBlocks() const {
   const Range rows{0, params_.kernel[0]}, columns{0, params_.kernel[1]}, words{0, weights_.words()};
+  // Bits and bytes come from the second-level cache fast enough.
   if (kernel_.element != Element::kReals) return {{rows, columns, words}};
   std::vector<Block> blocks;
   const int64_t words_at_once = std::min(words.last, kBlockWords);
@@ -97,8 +100,33 @@ void TiledConv::PackImage(const float* x, const ImageShape& x_shape, unsigned ch
   });
 }
 
-bool TiledConv::Place(const OutputTile& tile, const Block& block, const Image& image,
-                      const Panel& panel, const unsigned char* weights, Tile* placed) const {
+TiledConv::BlockWeights TiledConv::Weights(int64_t base, const Block& block, const Panel& panel,
+                                           float* expanded) const {
+  const unsigned char* weights = weights_.Panel(base, panel.index);
+  if (kernel_.element != Element::kReals) {
+    const int64_t column = weights_.tap_bytes(), row = params_.kernel[1] * column;
+    const int64_t word = block.words.first * kernel_.panel * kernel_.word_bytes;
+    return {weights + block.rows.first * row + block.columns.first * column + word, row, column};
+  }
+  const int64_t sign_bytes = static_cast<int64_t>(sizeof(uint32_t));
+  float* out = expanded;
+  for (int64_t row = block.rows.first; row < block.rows.last; ++row) {
+    for (int64_t column = block.columns.first; column < block.columns.last; ++column) {
+      const unsigned char* signs = weights +
+                                   (row * params_.kernel[1] + column) * weights_.tap_bytes() +
+                                   block.words.first * sign_bytes;
+      kernel_.expand(reinterpret_cast<const uint32_t*>(signs), weights_.base_bytes() / sign_bytes,
+                     scale_.data() + panel.index * kernel_.panel,
+                     static_cast<int64_t>(bias_.size()), params_.bases, block.words.size(), out);
+      out += block.words.size() * kernel_.panel;
+    }
+  }
+  const int64_t column = block.words.size() * kernel_.panel * kernel_.word_bytes;
+  return {reinterpret_cast<const unsigned char*>(expanded), block.columns.size() * column, column};
+}
+
+bool TiledConv::Place(const OutputTile& tile, const Block& block, const BlockWeights& weights,
+                      const Image& image, const Panel& panel, Tile* placed) const {
   const Range rows = Intersection(tile.rows, block.rows);
   const Range columns = Intersection(tile.columns, block.columns);
   if (rows.size() == 0 || columns.size() == 0) return false;
@@ -110,7 +138,6 @@ bool TiledConv::Place(const OutputTile& tile, const Block& block, const Image& i
       tile.row * params_.stride[0] - params_.pad_begin[0] + rows.first * params_.dilation[0];
   const int64_t column =
       tile.column * params_.stride[1] - params_.pad_begin[1] + columns.first * params_.dilation[1];
-  const int64_t w_words = block.words.size() * kernel_.panel * word;
 
   placed->pixels = tile.pixels;
   placed->lanes = panel.lanes;
@@ -123,23 +150,32 @@ bool TiledConv::Place(const OutputTile& tile, const Block& block, const Image& i
   placed->x_row = params_.dilation[0] * line;
   placed->x_column = params_.dilation[1] * pixel;
   placed->x_plane = image.plane_bytes;
-  placed->w_column = w_words;
-  placed->w_row = block.columns.size() * w_words;
-  placed->w = weights + (rows.first - block.rows.first) * placed->w_row +
-              (columns.first - block.columns.first) * placed->w_column;
+  placed->w = weights.first + (rows.first - block.rows.first) * weights.row +
+              (columns.first - block.columns.first) * weights.column;
+  placed->w_row = weights.row;
+  placed->w_column = weights.column;
   // Taps that are neighbours in the image and in the weights are one longer run of words.
-  if (placed->x_column == placed->words * word) {
+  if (placed->x_column == placed->words * word &&
+      placed->w_column == placed->words * kernel_.panel * word) {
     placed->words *= placed->columns;
     placed->columns = 1;
   }
   return true;
 }
 
-void TiledConv::Store(const OutputTile& tile, const float* y, const Image& image,
-                      const Panel& panel) const {
-  const ImageShape& shape = image.y_shape;
-  kernel_.store(y, tile.pixels, panel.lanes, panel.y + tile.row * shape.width + tile.column,
-                shape.height * shape.width, tile.down ? shape.width : 1);
+template <typename Scalar>
+void TiledConv::RunKernel(int64_t base, const OutputTile* tiles, int64_t count, const Image& image,
+                          const Panel& panel, Scalar* sums) const {
+  alignas(64) float expanded[kBlockWords * kMaxPanel];
+  for (const Block& block : blocks_) {
+    const BlockWeights weights = Weights(base, block, panel, expanded);
+    for (int64_t i = 0; i < count; ++i) {
+      Tile placed;
+      if (Place(tiles[i], block, weights, image, panel, &placed)) {
+        kernel_.run(placed, sums + i * kTileSize);
+      }
+    }
+  }
 }
 
 // With S the integer sum of sign * v over the taps inside the image, T that of the signs alone, X
@@ -180,24 +216,20 @@ void TiledConv::ComputeOffsets(const OutputTile& tile, int64_t base, const Panel
 
 void TiledConv::RunIntegers(const OutputTile* tiles, int64_t count, const Image& image,
                             const Panel& panel) const {
+  alignas(64) int32_t sums[kTileSize];
+  alignas(64) float y[kTileSize];
   const int lanes = kernel_.panel;
   const int64_t base_lanes = static_cast<int64_t>(bias_.size());
   const float* scale = scale_.data() + panel.index * lanes;
   const float* bias = bias_.data() + panel.index * lanes;
   const int32_t factor =
       params_.input == InputKind::kSign ? -2 : (kernel_.element == Element::kBits ? -1 : 1);
-  alignas(64) int32_t sums[kMaxPixels * kMaxPanel] = {};
-  alignas(64) float y[kMaxPixels * kMaxPanel];
   Offsets offsets;
   for (int64_t i = 0; i < count; ++i) {
     const OutputTile& tile = tiles[i];
     for (int64_t b = 0; b < params_.bases; ++b) {
-      Tile placed;
-      if (!Place(tile, blocks_.front(), image, panel, weights_.Panel(b, panel.index), &placed)) {
-        for (int p = 0; p < tile.pixels; ++p) std::copy_n(bias, lanes, y + p * lanes);
-        break;
-      }
-      kernel_.run(placed, sums);
+      std::fill_n(sums, tile.pixels * lanes, 0);  // no kernel runs where no tap is in the image
+      RunKernel(b, &tile, 1, image, panel, sums);
       if (offsets.base != b || !(offsets.rows == tile.rows) || !(offsets.columns == tile.columns)) {
         ComputeOffsets(tile, b, panel, &offsets);
       }
@@ -211,41 +243,32 @@ void TiledConv::RunIntegers(const OutputTile* tiles, int64_t count, const Image&
 
 void TiledConv::RunReals(const OutputTile* tiles, int64_t count, const Image& image,
                          const Panel& panel) const {
+  alignas(64) float y[kTaskTiles * kTileSize];
   const int lanes = kernel_.panel;
-  const int64_t sign_bytes = static_cast<int64_t>(sizeof(uint32_t));
-  alignas(64) float sums[kTaskTiles][kMaxPixels * kMaxPanel];
-  alignas(64) float weights[kBlockWords * kMaxPanel];
   for (int64_t i = 0; i < count; ++i) {
     for (int p = 0; p < tiles[i].pixels; ++p) {
-      std::copy_n(bias_.data() + panel.index * lanes, lanes, sums[i] + p * lanes);
+      std::copy_n(bias_.data() + panel.index * lanes, lanes, y + i * kTileSize + p * lanes);
     }
   }
-  for (const Block& block : blocks_) {
-    float* expanded = weights;
-    for (int64_t row = block.rows.first; row < block.rows.last; ++row) {
-      for (int64_t column = block.columns.first; column < block.columns.last; ++column) {
-        const int64_t tap = row * params_.kernel[1] + column;
-        const unsigned char* signs = weights_.Panel(0, panel.index) + tap * weights_.tap_bytes() +
-                                     block.words.first * sign_bytes;
-        kernel_.expand(reinterpret_cast<const uint32_t*>(signs), weights_.base_bytes() / sign_bytes,
-                       scale_.data() + panel.index * lanes, static_cast<int64_t>(bias_.size()),
-                       params_.bases, block.words.size(), expanded);
-        expanded += block.words.size() * lanes;
-      }
-    }
-    for (int64_t i = 0; i < count; ++i) {
-      Tile placed;
-      if (Place(tiles[i], block, image, panel, reinterpret_cast<const unsigned char*>(weights),
-                &placed)) {
-        kernel_.run(placed, sums[i]);
-      }
-    }
-  }
-  for (int64_t i = 0; i < count; ++i) Store(tiles[i], sums[i], image, panel);
+  RunKernel(0, tiles, count, image, panel, y);  // of all bases: their weights are added up
+  for (int64_t i = 0; i < count; ++i) Store(tiles[i], y + i * kTileSize, image, panel);
+}
+
+void TiledConv::Store(const OutputTile& tile, const float* y, const Image& image,
+                      const Panel& panel) const {
+  const ImageShape& shape = image.y_shape;
+  kernel_.store(y, tile.pixels, panel.lanes, panel.y + tile.row * shape.width + tile.column,
+                shape.height * shape.width, tile.down ? shape.width : 1);
 }
 
 void TiledConv::Run(const float* x, const ImageShape& x_shape, float* y, const ImageShape& y_shape,
                     const Parallel& parallel) const {
+  // Where pixels have nothing to do with their neighbours, an image is one long row: longer tiles.
+  if (params_.IsPointwise() && x_shape.height > 1) {
+    const int64_t pixels = x_shape.height * x_shape.width;
+    return Run(x, {x_shape.batch, x_shape.channels, 1, pixels}, y,
+               {y_shape.batch, y_shape.channels, 1, pixels}, parallel);
+  }
   const std::vector<OutputTile> tiles = CutIntoTiles(params_, x_shape, y_shape, kernel_.pixels);
   const int64_t pixels = x_shape.height * x_shape.width;
   const int64_t pixel_bytes = weights_.words() * kernel_.word_bytes;

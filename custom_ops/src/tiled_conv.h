@@ -17,10 +17,15 @@ class TiledConv : public BinaryConv {
            const Parallel& parallel) const override;
 
  private:
-  // A part of the reduction that tiles work through together, so that its weights stay near: some
-  // taps, and words first_word .. of each.
+  // A part of the reduction that several tiles work through together, so that its weights stay in
+  // the first-level cache: some taps, and some words of each.
   struct Block {
     Range rows, columns, words;
+  };
+  // The weights of one block, base and panel: the first, and the bytes from tap to tap.
+  struct BlockWeights {
+    const unsigned char* first;
+    int64_t row, column;
   };
   // What all tiles of an image share.
   struct Image {
@@ -48,9 +53,15 @@ class TiledConv : public BinaryConv {
                  const Parallel& parallel) const;
   std::vector<Block> CutIntoBlocks() const;
   Panel MakePanel(const Image& image, int64_t index) const;
-  // The part of `tile` in `block`, for one panel of weights; false where that is empty.
-  bool Place(const OutputTile& tile, const Block& block, const Image& image, const Panel& panel,
-             const unsigned char* weights, Tile* placed) const;
+  // Where a block's weights are; those of reals are expanded into `expanded` first.
+  BlockWeights Weights(int64_t base, const Block& block, const Panel& panel, float* expanded) const;
+  // The part of `tile` in `block`; false where that is empty.
+  bool Place(const OutputTile& tile, const Block& block, const BlockWeights& weights,
+             const Image& image, const Panel& panel, Tile* placed) const;
+  // Runs the kernel over all blocks; `sums` has kMaxPixels * kMaxPanel scalars a tile.
+  template <typename Scalar>
+  void RunKernel(int64_t base, const OutputTile* tiles, int64_t count, const Image& image,
+                 const Panel& panel, Scalar* sums) const;
   void ComputeOffsets(const OutputTile& tile, int64_t base, const Panel& panel,
                       Offsets* offsets) const;
   void RunIntegers(const OutputTile* tiles, int64_t count, const Image& image,

@@ -37,7 +37,6 @@ struct Integers {
     return _mm256_set1_epi32(*reinterpret_cast<const int32_t*>(p));
   }
   static Sum AddSums(Sum a, Sum b) { return _mm256_add_epi32(a, b); }
-  static Sum Twice(Sum sum) { return AddSums(sum, sum); }
 };
 
 struct Bits : Integers {
@@ -102,15 +101,17 @@ struct Reals {
   static Input Broadcast(const unsigned char* p) {
     return _mm256_broadcast_ss(reinterpret_cast<const float*>(p));
   }
+  static Sum AddSums(Sum a, Sum b) { return _mm256_add_ps(a, b); }
   static Sum Add(Sum sum, Input x, Weights w) { return _mm256_fmadd_ps(x, w, sum); }
-  static Sum Twice(Sum sum) { return sum; }  // reals have one plane
 };
 
 constexpr KernelFamily MakeFamily() {
   KernelFamily family{"avx2", HasAvx2};
   family.bits = MakeTileKernel<Bits>(PackBitVectors<8>);
+  family.bits.scale = ScaleTileVectors<8, 2>;
   family.bits.run = RunTileOfBits<Bits>;
   family.bytes = MakeTileKernel<Bytes>(PackByteVectors<8>);
+  family.bytes.scale = ScaleTileVectors<8, 2>;
   family.bytes_from = 4;
   family.reals = MakeTileKernel<Reals>(PackReals);
   family.reals.expand = ExpandSignVectors<8, 2>;

@@ -28,7 +28,9 @@ struct Bytes : Integers16 {
 constexpr KernelFamily MakeFamily() {
   KernelFamily family{"avx512-popcnt", HasAvx512Popcnt};
   family.bits = MakeTileKernel<Bits>(PackBitVectors<16>, StoreTile16<Bits>);
+  family.bits.scale = ScaleTileVectors<16, 2>;
   family.bytes = MakeTileKernel<Bytes>(PackByteVectors<16>, StoreTile16<Bytes>);
+  family.bytes.scale = ScaleTileVectors<16, 2>;
   family.bytes_from = 8;
   family.reals = MakeTileKernel<Reals16>(PackReals16, StoreTile16<Reals16>);
   family.reals.expand = ExpandSignVectors<16, 2>;

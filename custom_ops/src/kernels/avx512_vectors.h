@@ -31,7 +31,6 @@ struct Integers16 {
     return _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(p));
   }
   static Sum AddSums(Sum a, Sum b) { return _mm512_add_epi32(a, b); }
-  static Sum Twice(Sum sum) { return AddSums(sum, sum); }
 };
 
 struct Reals16 {
@@ -52,8 +51,8 @@ struct Reals16 {
   static Input Broadcast(const unsigned char* p) {
     return _mm512_set1_ps(*reinterpret_cast<const float*>(p));
   }
+  static Sum AddSums(Sum a, Sum b) { return _mm512_add_ps(a, b); }
   static Sum Add(Sum sum, Input x, Weights w) { return _mm512_fmadd_ps(x, w, sum); }
-  static Sum Twice(Sum sum) { return sum; }  // reals have one plane
 };
 
 inline void Transpose16(__m512 r[16]) {

@@ -43,9 +43,9 @@ class CarrySaveCounter {
 
   Sum Total() const {
     Sum sum = eights_.Total();
-    sum = Step::Fold(Step::Twice(sum), Step::Count(fours_));
-    sum = Step::Fold(Step::Twice(sum), Step::Count(twos_));
-    sum = Step::Fold(Step::Twice(sum), Step::Count(ones_));
+    sum = Step::Fold(Step::AddSums(sum, sum), Step::Count(fours_));
+    sum = Step::Fold(Step::AddSums(sum, sum), Step::Count(twos_));
+    sum = Step::Fold(Step::AddSums(sum, sum), Step::Count(ones_));
     return Step::AddSums(sum, rest_.Total());
   }
 
@@ -97,7 +97,7 @@ void RunTileOfCarries(const Tile& tile, void* sums) {
             }
           }
         }
-        sum = Step::AddSums(Step::Twice(sum), counter.Total());
+        sum = Step::AddSums(Step::AddSums(sum, sum), counter.Total());
       }
       Step::Store(static_cast<typename Step::Scalar*>(sums) + p * kPanel + lane, sum);
     }

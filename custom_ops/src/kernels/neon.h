@@ -22,7 +22,7 @@ struct NeonIntegers {
   static Sum Zero() { return vdupq_n_s32(0); }
   static Sum Load(const Scalar* p) { return vld1q_s32(p); }
   static void Store(Scalar* p, Sum sum) { vst1q_s32(p, sum); }
-  static Sum Twice(Sum sum) { return vaddq_s32(sum, sum); }
+  static Sum AddSums(Sum a, Sum b) { return vaddq_s32(a, b); }
 };
 
 // cnt counts the ones of each byte; counts stay bytes for as many words as fit. Three instructions
@@ -67,13 +67,14 @@ struct NeonReals {
   static Input Broadcast(const unsigned char* p) {
     return vld1q_dup_f32(reinterpret_cast<const float*>(p));
   }
+  static Sum AddSums(Sum a, Sum b) { return vaddq_f32(a, b); }
   static Sum Add(Sum sum, Input x, Weights w) { return vfmaq_f32(sum, x, w); }
-  static Sum Twice(Sum sum) { return sum; }  // reals have one plane
 };
 
 constexpr KernelFamily MakeNeonFamily(const char* name, bool (*available)()) {
   KernelFamily family{name, available};
   family.bits = MakeTileKernel<NeonBits>(PackBitVectors<4>);
+  family.bits.scale = ScaleTileVectors<4, 4>;
   family.reals = MakeTileKernel<NeonReals>(PackReals);
   family.reals.expand = ExpandSignVectors<4, 4>;
   family.planar_values = PlanarValueVectors<4>;

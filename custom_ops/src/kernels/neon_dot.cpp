@@ -26,6 +26,7 @@ struct Bytes : NeonIntegers {
 constexpr KernelFamily MakeFamily() {
   KernelFamily family = MakeNeonFamily("neon-dot", HasNeonDot);
   family.bytes = MakeTileKernel<Bytes>(PackSignedByteVectors<4>);
+  family.bytes.scale = ScaleTileVectors<4, 4>;
   family.bytes.byte_zero = 128;
   family.bytes_from = 8;
   return family;

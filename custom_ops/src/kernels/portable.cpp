@@ -35,7 +35,7 @@ struct PortableBits {
   }
   static Input Broadcast(const unsigned char* p) { return LoadWeights(p); }
   static Sum Add(Sum sum, Input x, Weights w) { return sum + Popcount(x ^ w); }
-  static Sum Twice(Sum sum) { return sum + sum; }
+  static Sum AddSums(Sum a, Sum b) { return a + b; }
 };
 
 struct PortableReals {
@@ -64,11 +64,14 @@ struct PortableReals {
     std::memcpy(&x, p, sizeof(x));
     return x;
   }
+  static Sum AddSums(Sum a, const Sum& b) {
+    for (int i = 0; i < kLanes; ++i) a.lane[i] += b.lane[i];
+    return a;
+  }
   static Sum Add(Sum sum, Input x, const Weights& w) {
     for (int i = 0; i < kLanes; ++i) sum.lane[i] += x * w.lane[i];
     return sum;
   }
-  static Sum Twice(Sum sum) { return sum; }  // reals have one plane
 };
 
 // Pixels that are packed at a time.

@@ -11,7 +11,7 @@
 //   the partial
 //                                   sums of kVectors * kPixels vectors stay in registers
 //   Scalar, Sum                     of a sum, and a vector of them
-//   Zero(), Load(p), Store(p, sum), Twice(sum)
+//   Zero(), Load(p), Store(p, sum), AddSums(a, b)
 //   LoadWeights(p), Broadcast(p)    a word for each lane; one word for all lanes
 //   Add(partial, x, w)              the step
 //   kFoldWords, Fold(sum, partial)  where partial sums are narrower than sums: the words after
@@ -70,10 +70,7 @@ void RunTile(const Tile& tile, void* sums) {
   for (int p = 0; p < kPixels; ++p) {
     ONNXBIN_UNROLL
     for (int v = 0; v < kVectors; ++v) {
-      // Reals add to what is there; integer sums start here.
-      sum[p][v] = Step::kElement == Element::kReals
-                      ? Step::Load(out + p * kPanel + v * Step::kLanes)
-                      : Step::Zero();
+      sum[p][v] = Step::Zero();
     }
   }
   // Horner's rule over the bit-planes, the most significant first.
@@ -109,14 +106,21 @@ void RunTile(const Tile& tile, void* sums) {
       ONNXBIN_UNROLL
       for (int p = 0; p < kPixels; ++p) {
         ONNXBIN_UNROLL
-        for (int v = 0; v < kVectors; ++v) sum[p][v] = Step::Twice(sum[p][v]);
+        for (int v = 0; v < kVectors; ++v) sum[p][v] = Step::AddSums(sum[p][v], sum[p][v]);
       }
     }
   }
   ONNXBIN_UNROLL
   for (int p = 0; p < kPixels; ++p) {
     ONNXBIN_UNROLL
-    for (int v = 0; v < kVectors; ++v) Step::Store(out + p * kPanel + v * Step::kLanes, sum[p][v]);
+    for (int v = 0; v < kVectors; ++v) {
+      Scalar* to = out + p * kPanel + v * Step::kLanes;
+      if constexpr (Step::kElement == Element::kReals) {
+        Step::Store(to, Step::AddSums(sum[p][v], Step::Load(to)));
+      } else {
+        Step::Store(to, sum[p][v]);
+      }
+    }
   }
 }
 
