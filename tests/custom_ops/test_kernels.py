@@ -85,6 +85,8 @@ def shapes() -> list[Case]:
     others = [
         replace(base, batch=3, group_channels=9),
         replace(base, batch=0),
+        replace(base, size=(0, 3), pads=(2, 1, 2, 1), group_outputs=20),  # nothing but padding
+        replace(base, size=(3, 0), pads=(2, 2, 2, 2), group=3, group_channels=1, group_outputs=1),
         replace(base, bases=3, group_outputs=37),
         replace(base, bases=2, group=6, group_channels=1, group_outputs=1),
         replace(base, per_channel=True, group=2, group_channels=35),

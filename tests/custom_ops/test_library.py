@@ -178,6 +178,13 @@ def test_hostile_images(library: Path, shape: tuple[int, ...], says: str) -> Non
     assert_right(CASE, inputs, session.run(None, {"X": inputs.x})[0])  # the session lives on
 
 
+@pytest.mark.parametrize("pad", [2**31 - 1, 2**20])
+def test_outputs_beyond_memory(library: Path, pad: int) -> None:
+    session = open_session(library, build_model(CASE, tensors(CASE), {"pads": [pad] * 4}))
+    with pytest.raises(Exception, match="node"):
+        session.run(None, {"X": tensors(CASE).x})
+
+
 def instruction_sets(library: Path) -> list[str]:
     function = ctypes.CDLL(str(library)).OnnxbinInstructionSets
     function.restype = ctypes.c_char_p

@@ -105,15 +105,43 @@ struct Reals {
   static Sum Add(Sum sum, Input x, Weights w) { return _mm256_fmadd_ps(x, w, sum); }
 };
 
+// Four pixels of eight lanes are transposed in registers: 4 x 4 floats in each half.
+template <typename Step>
+void StoreTile8(const float* y, int pixels, int lanes, float* out, ptrdiff_t channel_step,
+                ptrdiff_t pixel_step) {
+  constexpr int kPanel = Step::kLanes * Step::kVectors;
+  const int fours = pixel_step == 1 && lanes == kPanel ? pixels / 4 * 4 : 0;
+  for (int p = 0; p < fours; p += 4) {
+    for (int lane = 0; lane < kPanel; lane += 8) {
+      const float* from = y + p * kPanel + lane;
+      const __m256 row0 = _mm256_loadu_ps(from), row1 = _mm256_loadu_ps(from + kPanel);
+      const __m256 row2 = _mm256_loadu_ps(from + 2 * kPanel),
+                   row3 = _mm256_loadu_ps(from + 3 * kPanel);
+      const __m256 low01 = _mm256_unpacklo_ps(row0, row1), high01 = _mm256_unpackhi_ps(row0, row1);
+      const __m256 low23 = _mm256_unpacklo_ps(row2, row3), high23 = _mm256_unpackhi_ps(row2, row3);
+      const __m256 columns[4] = {
+          _mm256_shuffle_ps(low01, low23, 0x44), _mm256_shuffle_ps(low01, low23, 0xee),
+          _mm256_shuffle_ps(high01, high23, 0x44), _mm256_shuffle_ps(high01, high23, 0xee)};
+      float* to = out + lane * channel_step + p;
+      for (int i = 0; i < 4; ++i) {
+        _mm_storeu_ps(to + i * channel_step, _mm256_castps256_ps128(columns[i]));
+        _mm_storeu_ps(to + (i + 4) * channel_step, _mm256_extractf128_ps(columns[i], 1));
+      }
+    }
+  }
+  StoreTile<Step>(y + fours * kPanel, pixels - fours, lanes, out + fours * pixel_step, channel_step,
+                  pixel_step);
+}
+
 constexpr KernelFamily MakeFamily() {
   KernelFamily family{"avx2", HasAvx2};
-  family.bits = MakeTileKernel<Bits>(PackBitVectors<8>);
+  family.bits = MakeTileKernel<Bits>(PackBitVectors<8>, StoreTile8<Bits>);
   family.bits.scale = ScaleTileVectors<8, 2>;
   family.bits.run = RunTileOfBits<Bits>;
-  family.bytes = MakeTileKernel<Bytes>(PackByteVectors<8>);
+  family.bytes = MakeTileKernel<Bytes>(PackByteVectors<8>, StoreTile8<Bytes>);
   family.bytes.scale = ScaleTileVectors<8, 2>;
   family.bytes_from = 4;
-  family.reals = MakeTileKernel<Reals>(PackReals);
+  family.reals = MakeTileKernel<Reals>(PackReals, StoreTile8<Reals>);
   family.reals.expand = ExpandSignVectors<8, 2>;
   family.planar_values = PlanarValueVectors<8>;
   family.planar_row = PlanarRowVectors<8>;

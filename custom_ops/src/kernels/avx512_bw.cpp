@@ -58,7 +58,7 @@ constexpr KernelFamily MakeFamily() {
   family.bits = MakeTileKernel<Bits>(PackBitVectors<16>, StoreTile16<Bits>);
   family.bits.scale = ScaleTileVectors<16, 2>;
   family.bits.run = RunTileOfBits<Bits>;
-  family.bytes = MakeTileKernel<Bytes>(PackByteVectors<16>, StoreTile16<Bytes>);
+  family.bytes = MakeTileKernel<Bytes>(PackBytes16, StoreTile16<Bytes>);
   family.bytes.scale = ScaleTileVectors<16, 2>;
   family.bytes_from = 8;
   family.reals = MakeTileKernel<Reals16>(PackReals16, StoreTile16<Reals16>);

@@ -29,7 +29,7 @@ constexpr KernelFamily MakeFamily() {
   KernelFamily family{"avx512-popcnt", HasAvx512Popcnt};
   family.bits = MakeTileKernel<Bits>(PackBitVectors<16>, StoreTile16<Bits>);
   family.bits.scale = ScaleTileVectors<16, 2>;
-  family.bytes = MakeTileKernel<Bytes>(PackByteVectors<16>, StoreTile16<Bytes>);
+  family.bytes = MakeTileKernel<Bytes>(PackBytes16, StoreTile16<Bytes>);
   family.bytes.scale = ScaleTileVectors<16, 2>;
   family.bytes_from = 8;
   family.reals = MakeTileKernel<Reals16>(PackReals16, StoreTile16<Reals16>);

@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include "kernels/kernel_family.h"
+#include "kernels/pack_vectors.h"
 #include "kernels/tile_templates.h"
 
 namespace onnxbin {
@@ -138,6 +139,30 @@ inline void PackReals16(const PackJob& job) {
       for (int i = 0; i < pixels; ++i) {
         _mm512_mask_storeu_ps(out + (first + i) * job.pixel_words + c, used_channels,
                               _mm512_load_ps(block[i]));
+      }
+    }
+  }
+}
+
+// Bytes are many words: 16 of them at a time go to their 16 pixels as whole vectors.
+inline void PackBytes16(const PackJob& job) {
+  for (int64_t word = 0; word < job.pixel_words; word += 16) {
+    const int64_t words_left = job.pixel_words - word;
+    const int words = words_left < 16 ? static_cast<int>(words_left) : 16;
+    const __mmask16 used = static_cast<__mmask16>((1u << words) - 1);
+    for (int64_t first = job.first; first < job.first + job.count; first += 16) {
+      const int64_t pixels = job.first + job.count - first;
+      __m512 rows[16];
+      for (int i = 0; i < 16; ++i) {
+        Vectors<16>::Integers made[1] = {};
+        if (i < words)
+          MakeWords<16, Quantizer::Kind::kQuant, 1, 8>(job, word + i, first, pixels, made);
+        rows[i] = (__m512)made[0];
+      }
+      Transpose16(rows);
+      float* out = reinterpret_cast<float*>(job.words) + first * job.pixel_words + word;
+      for (int i = 0; i < 16 && i < pixels; ++i) {
+        _mm512_mask_storeu_ps(out + i * job.pixel_words, used, rows[i]);
       }
     }
   }

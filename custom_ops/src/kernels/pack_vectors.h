@@ -61,42 +61,48 @@ struct Vectors {
   }
 };
 
-// Bit-planes, kPlanes of them, or with kBitsPerChannel = 8 whole quanta side by side, less
-// kByteZero.
+// One word of kLanes pixels from `first` on, for each bit-plane: bits, or with kBitsPerChannel = 8
+// whole quanta side by side, less kByteZero. Of less than kLanes pixels no more are read.
 template <int kLanes, Quantizer::Kind kind, int kPlanes, int kBitsPerChannel, int kByteZero = 0>
-void PackWords(const PackJob& job) {
+inline void MakeWords(const PackJob& job, int64_t word, int64_t first, int64_t pixels,
+                      typename Vectors<kLanes>::Integers (&words)[kPlanes]) {
   using V = Vectors<kLanes>;
   using Integers = typename V::Integers;
   constexpr int kWordChannels = 32 / kBitsPerChannel;
-  const Quantizer quantizer = job.quantizer;
-  for (int64_t word = 0; word < job.pixel_words; ++word) {
-    const int64_t first_channel = word * kWordChannels;
-    const int64_t left = job.channels - first_channel;
-    const int channels = left < kWordChannels ? static_cast<int>(left) : kWordChannels;
-    for (int64_t first = job.first; first < job.first + job.count; first += kLanes) {
-      const int64_t pixels = job.first + job.count - first;
-      const float* x = job.x + first_channel * job.plane_pixels + first;
-      Integers words[kPlanes] = {};
-      for (int c = 0; c < channels; ++c, x += job.plane_pixels) {
-        __builtin_prefetch(x + 64, 0, 2);  // the same channel in the task that follows
-        const typename V::Floats v = pixels < kLanes ? V::LoadSome(x, pixels) : V::Load(x);
-        const int32_t bit = static_cast<int32_t>(1u << (c * kBitsPerChannel));
-        if constexpr (kind == Quantizer::Kind::kSign) {
-          const float threshold =
-              quantizer.thresholds[(first_channel + c) * quantizer.threshold_step];
-          words[0] |= V::Signs(v, threshold) & bit;
-        } else {
-          const Integers q = V::Quanta(v, quantizer);
-          if constexpr (kBitsPerChannel > 1) {
-            const Integers byte = kByteZero == 0 ? q : (q - kByteZero) & 255;
-            words[0] |= byte << (c * kBitsPerChannel);
-          } else {
-            for (int plane = 0; plane < kPlanes; ++plane) {
-              words[plane] |= (q & (1 << plane)) != 0 ? Integers{} + bit : Integers{};
-            }
-          }
+  const int64_t first_channel = word * kWordChannels;
+  const int64_t left = job.channels - first_channel;
+  const int channels = left < kWordChannels ? static_cast<int>(left) : kWordChannels;
+  const float* x = job.x + first_channel * job.plane_pixels + first;
+  for (int plane = 0; plane < kPlanes; ++plane) words[plane] = Integers{};
+  for (int c = 0; c < channels; ++c, x += job.plane_pixels) {
+    __builtin_prefetch(x + 64, 0, 2);  // the same channel in the task that follows
+    const typename V::Floats v = pixels < kLanes ? V::LoadSome(x, pixels) : V::Load(x);
+    const int32_t bit = static_cast<int32_t>(1u << (c * kBitsPerChannel));
+    if constexpr (kind == Quantizer::Kind::kSign) {
+      const Quantizer& quantizer = job.quantizer;
+      words[0] |=
+          V::Signs(v, quantizer.thresholds[(first_channel + c) * quantizer.threshold_step]) & bit;
+    } else {
+      const Integers q = V::Quanta(v, job.quantizer);
+      if constexpr (kBitsPerChannel > 1) {
+        const Integers byte = kByteZero == 0 ? q : (q - kByteZero) & 255;
+        words[0] |= byte << (c * kBitsPerChannel);
+      } else {
+        for (int plane = 0; plane < kPlanes; ++plane) {
+          words[plane] |= (q & (1 << plane)) != 0 ? Integers{} + bit : Integers{};
         }
       }
+    }
+  }
+}
+
+template <int kLanes, Quantizer::Kind kind, int kPlanes, int kBitsPerChannel, int kByteZero = 0>
+void PackWords(const PackJob& job) {
+  for (int64_t word = 0; word < job.pixel_words; ++word) {
+    for (int64_t first = job.first; first < job.first + job.count; first += kLanes) {
+      const int64_t pixels = job.first + job.count - first;
+      typename Vectors<kLanes>::Integers words[kPlanes];
+      MakeWords<kLanes, kind, kPlanes, kBitsPerChannel, kByteZero>(job, word, first, pixels, words);
       for (int plane = 0; plane < kPlanes; ++plane) {
         int32_t* out = reinterpret_cast<int32_t*>(job.words + plane * job.plane_step) +
                        first * job.pixel_words + word;
