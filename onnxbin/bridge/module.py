@@ -176,6 +176,10 @@ class GraphModule(nn.Module):
             if isinstance(node.run, BinaryConv2d)
         }
 
+    def binary_outputs(self) -> list[str]:
+        """The output tensors of the binary layers, in the order of the graph."""
+        return [node.outputs[0] for node in self._nodes if isinstance(node.run, BinaryConv2d)]
+
     def binary_layer(self, name: str) -> BinaryConv2d:
         """The module of a binary layer."""
         return next(

@@ -74,7 +74,6 @@ class NetworkTrainer:
             self._student,
             self._images,
             targets=outputs,
-            features=[layer.output for layer in plan.order],
             batch_size=settings.batch_size,
             seed=settings.seed,
         )
