@@ -2,12 +2,14 @@
 // them.
 //
 // Terms, used all over this library:
-//   sign bit   1 stands for the weight +1, 0 for -1.
-//   K          weights of one output channel, group_channels * kernel height * kernel width, in
-//   OIHW order. tap        one position (row, column) of the kernel's window. base       one of the
-//   1-bit tensors whose scaled sum is the weight: W' = sum_b scale[b, m] * sign[b, m, k]. quantum
-//   q, the integer that stands for an input: 0 or 1 (BinaryConvSign), 0 .. 2^x_bits - 1
-//              (BinaryConvQuant).
+//   sign bit  1 stands for the weight +1, 0 for -1
+//   K         the weights of one output channel: input channels of the group * height * width of
+//             the kernel, in OIHW order
+//   tap       one position (row, column) of the kernel's window
+//   base      one of the 1-bit tensors whose scaled sum is the weight:
+//             W' = sum_b scale[b, m] * sign[b, m, k]
+//   quantum   q, the integer that stands for an input: 0 or 1 in BinaryConvSign,
+//             0 .. 2^x_bits - 1 in BinaryConvQuant
 // Arrays of two hold height, then width.
 #ifndef ONNXBIN_CONV_PARAMS_H_
 #define ONNXBIN_CONV_PARAMS_H_

@@ -1,11 +1,9 @@
 // Sign bits in the order in which the tile kernels read them.
 //
-//   panels     [base, group, panel, kernel row, kernel column, word, lane]; a lane is an output
-//   channel, and
-//              an element is what a word of weights is to the kernel: bits, four bytes of +1 or -1,
-//              or, for reals, one bit a lane, which is expanded to floats while it runs.
-//   tap sums   [base, group, panel, tap, lane]: the sum of a tap's signs over the group's input
-//   channels.
+//   panels    [base, group, panel, kernel row, kernel column, word, lane]: a lane is an output
+//             channel, an element what the kernel calls a word of weights: bits, or four bytes of
+//             +1 or -1. For reals it is one bit, which is expanded to a float at run time.
+//   tap sums  [base, group, panel, tap, lane]: a tap's signs, summed over the group's channels.
 // Channels and lanes beyond the last are 0.
 #ifndef ONNXBIN_PACKED_WEIGHTS_H_
 #define ONNXBIN_PACKED_WEIGHTS_H_

@@ -1,5 +1,9 @@
 // Convolution channel by channel, for depthwise and other small groups, where a panel of output
 // channels would be nearly empty: plain floats, vectorised along the rows of the image.
+//
+// The input is first laid out as planes with their padding. A convolution of stride s is dense over
+// phases: every s-th column, from column 0, 1 .. s - 1 on, side by side in each row. Then a tap is
+// an offset, and neighbouring outputs are neighbours in memory.
 #ifndef ONNXBIN_PLANAR_CONV_H_
 #define ONNXBIN_PLANAR_CONV_H_
 
@@ -35,8 +39,8 @@ class PlanarConv : public BinaryConv {
 
   const KernelFamily& family_;
   ConvParams params_;
-  std::vector<float>
-      weights_;  // [M, K]: signs times scales, x_step included, summed over the bases
+  // [M, K]: signs times scales, x_step included, summed over the bases.
+  std::vector<float> weights_;
   std::vector<float> bias_;
   std::vector<float> thresholds_;
   Quantizer quantizer_;

@@ -7,8 +7,7 @@
 namespace onnxbin {
 namespace {
 
-// Tiles that one task works on: enough to make good use of a block of weights, few enough to share
-// out.
+// Tiles of one task: enough to make good use of a block of weights, few enough to share out.
 constexpr int64_t kTaskTiles = 32;
 // Sums, or outputs, of a tile.
 constexpr int64_t kTileSize = kMaxPixels * kMaxPanel;
@@ -43,7 +42,7 @@ TiledConv::TiledConv(const ConvParams& params, const ConvConstants& constants,
 
 std::vector<TiledConv::Block> TiledConv::CutIntoBlocks() const {
   const Range rows{0, params_.kernel[0]}, columns{0, params_.kernel[1]}, words{0, weights_.words()};
-  // Bits and bytes come from the second-level cache fast enough.
+  // Bits and bytes come from the second-level cache fast enough: one block.
   if (kernel_.element != Element::kReals) return {{rows, columns, words}};
   std::vector<Block> blocks;
   const int64_t words_at_once = std::min(words.last, kBlockWords);
@@ -104,9 +103,7 @@ TiledConv::BlockWeights TiledConv::Weights(int64_t base, const Block& block, con
                                            float* expanded) const {
   const unsigned char* weights = weights_.Panel(base, panel.index);
   if (kernel_.element != Element::kReals) {
-    const int64_t column = weights_.tap_bytes(), row = params_.kernel[1] * column;
-    const int64_t word = block.words.first * kernel_.panel * kernel_.word_bytes;
-    return {weights + block.rows.first * row + block.columns.first * column + word, row, column};
+    return {weights, params_.kernel[1] * weights_.tap_bytes(), weights_.tap_bytes()};  // one block
   }
   const int64_t sign_bytes = static_cast<int64_t>(sizeof(uint32_t));
   float* out = expanded;

@@ -5,8 +5,9 @@
 //
 // A `Step` gives, beyond what tile_templates.h asks of it:
 //   Xor(x, w)
-//   AddUp(a, b, c, &low)   the carries of a + b + c, bit by bit; the sums, without carries, in
-//   `low` Count(bits)            the number of ones of each byte AddBytes(a, b)
+//   AddUp(a, b, c, &low)  the carries of a + b + c, bit by bit; the sums without them in `low`
+//   Count(bits)           the number of ones of each byte
+//   AddBytes(a, b)
 #ifndef ONNXBIN_KERNELS_HARLEY_SEAL_H_
 #define ONNXBIN_KERNELS_HARLEY_SEAL_H_
 

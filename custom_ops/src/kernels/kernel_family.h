@@ -8,10 +8,10 @@
 // holds the same channels of every output channel of the panel, one lane each. So no kernel ever
 // adds across lanes, and one tile loop serves all inputs:
 //
-//   element   channels in a word           one step, per lane
-//   bits      32, or 64 in portable code   sum += popcount(x ^ w), once per bit-plane of the
-//   quantum bytes     4                            sum += x0 * w0 + .. + x3 * w3, x a quantum, w =
-//   +1 or -1 reals     1                            sum += x * w
+//   element  channels in a word          one step, per lane
+//   bits     32, or 64 in portable code  sum += popcount(x ^ w), for each bit-plane of a quantum
+//   bytes    4                           sum += x0 * w0 + .. + x3 * w3; x a quantum, w +1 or -1
+//   reals    1                           sum += x * w
 //
 // Bit-planes. With q = sum_p 2^p a_p over the planes p of a quantum, w the sign bits and `ones`
 // their number among the n weights, sum(sign * a_p) = ones - popcount(a_p ^ w), so
@@ -34,8 +34,8 @@ enum class Element { kBits, kBytes, kReals };
 struct Quantizer {
   enum class Kind { kReal, kSign, kQuant } kind;
   float inverse_step = 1;  // kQuant: q = clip(floor(x * inverse_step + zero + 1/2), 0, max)
-  float zero = 0;          //
-  float max = 1;           //
+  float zero = 0;
+  float max = 1;
   const float* thresholds = nullptr;  // kSign: q = x >= threshold
   ptrdiff_t threshold_step = 0;       // from channel to channel: 0 or 1
 };
@@ -67,8 +67,9 @@ struct Tile {
   ptrdiff_t w_row, w_column;           // bytes
 };
 
-// How integer sums become outputs: y += scale * (float(base + factor * sum) - zero), all per lane
-// but factor.
+// How integer sums become outputs. All are per lane but the factor:
+//   y = start + scale * (float(base + factor * sum) - zero)
+// where start is the bias, or what y holds already where that is null.
 struct Scaling {
   int32_t factor;
   const int32_t* base;
@@ -83,8 +84,7 @@ struct TileKernel {
   int pixels;  // most pixels of a tile
   int word_channels;
   int word_bytes;
-  int byte_zero;  // bytes alone: what is taken off each quantum so that it fits; 0 where bytes are
-                  // unsigned
+  int byte_zero;  // what is taken off each quantum to make a signed byte; 0 where unsigned ones do
 
   void (*pack)(const PackJob& job);
   // sums [pixels, panel]: int32, set, for bits and bytes; float, added to, for reals.

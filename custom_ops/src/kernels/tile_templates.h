@@ -1,23 +1,20 @@
 // The kernels of a family, written once over the step that an instruction set does best.
 //
-// Everything here is in an unnamed namespace and uses nothing of the standard library, because each
-// including file is compiled for its own instruction set: a function with a shared name, once
+// Everything here is in an unnamed namespace and calls no function of the standard library, because
+// each including file is compiled for its own instruction set: a function with a shared name, once
 // compiled for a newer processor, could be linked into code that runs on an older one.
 //
 // A `Step` gives a tile kernel its inner loop:
-//
-//   kElement, Word, kWordChannels   what a word is
-//   kLanes, kVectors, kPixels       lanes of a vector, vectors of a panel, most pixels of a tile:
-//   the partial
-//                                   sums of kVectors * kPixels vectors stay in registers
-//   Scalar, Sum                     of a sum, and a vector of them
-//   Zero(), Load(p), Store(p, sum), AddSums(a, b)
-//   LoadWeights(p), Broadcast(p)    a word for each lane; one word for all lanes
-//   Add(partial, x, w)              the step
-//   kFoldWords, Fold(sum, partial)  where partial sums are narrower than sums: the words after
-//   which they must
-//                                   be added up. kFoldWords = 0: they are the sums.
-//
+//   kElement, Word, kWordChannels  what a word is
+//   kLanes, kVectors, kPixels      lanes of a vector, vectors of a panel, most pixels of a tile:
+//                                  kVectors * kPixels vectors of sums stay in registers
+//   Scalar, Sum                    a sum, and a vector of them
+//   Zero, Load, Store, AddSums     for vectors of sums
+//   Weights, LoadWeights(p)        a word for each lane
+//   Input, Broadcast(p)            one word for all lanes
+//   Add(sum, x, w)                 the step
+//   kFoldWords                     0, or the words after which sums of a step would overflow: they
+//                                  are Partial then; NoPartial() is 0, Fold(sum, partial) adds up
 // Loops over plain arrays are for the compiler to vectorise.
 #ifndef ONNXBIN_KERNELS_TILE_TEMPLATES_H_
 #define ONNXBIN_KERNELS_TILE_TEMPLATES_H_
