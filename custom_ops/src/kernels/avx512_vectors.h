@@ -130,6 +130,7 @@ inline void PackReals16(const PackJob& job) {
       ONNXBIN_UNROLL
       for (int i = 0; i < 16; ++i) {
         const float* x = job.x + (i < channels ? c + i : c) * job.plane_pixels + first;
+        __builtin_prefetch(x + 64, 0, 2);  // the same channel in the task that follows
         rows[i] = _mm512_maskz_loadu_ps(used_pixels, x);
       }
       Transpose16(rows);
