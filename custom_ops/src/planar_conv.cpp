@@ -12,6 +12,11 @@ namespace {
 // caches.
 constexpr int64_t kTasks = 16;
 
+// Every `stride`-th of `count` values.
+inline void TakeEvery(int64_t stride, const float* values, int64_t count, float* out) {
+  for (int64_t i = 0; i * stride < count; ++i) out[i] = values[i * stride];
+}
+
 }  // namespace
 
 bool PlanarConv::Suits(const ConvParams& params, const KernelFamily& family) {
@@ -78,7 +83,11 @@ void PlanarConv::FillPlane(const float* x, const ImageShape& x_shape, int64_t ch
       family_.planar_values(quantizer_, channel, in + first, count, values);
       for (int64_t i = 0; i < std::min(count, stride); ++i) {
         float* phase = out + layout.Column(params_.pad_begin[1] + first + i, stride);
-        for (int64_t j = i; j < count; j += stride) *phase++ = values[j];
+        if (stride == 2) {
+          TakeEvery(2, values + i, count - i, phase);  // a stride that the compiler knows
+        } else {
+          TakeEvery(stride, values + i, count - i, phase);
+        }
       }
     }
   }

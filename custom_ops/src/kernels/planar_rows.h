@@ -4,6 +4,7 @@
 #define ONNXBIN_KERNELS_PLANAR_ROWS_H_
 
 #include "kernels/pack_vectors.h"
+#include "kernels/tile_templates.h"
 
 namespace onnxbin {
 namespace {
@@ -49,6 +50,7 @@ inline void PlanarOutputs(const PlanarRow& row, int64_t first) {
   using Floats = typename V::Floats;
   Floats sum[kVectors];
   int64_t start[kVectors];
+  ONNXBIN_UNROLL
   for (int v = 0; v < kVectors; ++v) {
     sum[v] = Floats{} + row.bias;
     start[v] = first + (v + 1) * kLanes <= row.count ? first + v * kLanes : row.count - kLanes;
@@ -56,15 +58,16 @@ inline void PlanarOutputs(const PlanarRow& row, int64_t first) {
   }
   for (int64_t tap = 0; tap < row.taps; ++tap) {
     const float* x = row.x + row.offsets[tap];
-    for (int v = 0; v < kVectors; ++v) sum[v] += V::Load(x + start[v]) * row.w[tap];
+    const float w = row.w[tap];
+    ONNXBIN_UNROLL
+    for (int v = 0; v < kVectors; ++v) sum[v] += V::Load(x + start[v]) * w;
   }
-  for (int v = 0; v < kVectors; ++v) {
-    if (row.count >= kLanes) {
-      __builtin_memcpy(row.out + start[v], &sum[v], sizeof(sum[v]));
-    } else {
-      for (int i = 0; i < row.count; ++i) row.out[i] = sum[v][i];
-    }
+  if (row.count < kLanes) {
+    for (int i = 0; i < row.count; ++i) row.out[i] = sum[0][i];
+    return;
   }
+  ONNXBIN_UNROLL
+  for (int v = 0; v < kVectors; ++v) __builtin_memcpy(row.out + start[v], &sum[v], sizeof(sum[v]));
 }
 
 template <int kLanes>
