@@ -36,5 +36,5 @@ clean:  ## Remove what make made.
 $(VENV)/installed: pyproject.toml requirements-dev.txt $(LIBRARY)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt --editable '.[finetune]'
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt --editable '.[all]'
 	touch $@
