@@ -35,9 +35,10 @@ enum class InputKind {
   kQuant,  // BinaryConvQuant: x_step * (q - x_zero)
 };
 
-// The attributes of a node, as read.
+// The attributes of a node, as read; what a node may leave out is as in ONNX Conv.
 struct ConvAttributes {
-  std::vector<int64_t> weight_shape, strides, pads, dilations;
+  std::vector<int64_t> weight_shape;
+  std::vector<int64_t> strides{1, 1}, pads{0, 0, 0, 0}, dilations{1, 1};
   int64_t group = 1;
   int64_t x_bits = 1;  // read by BinaryConvQuant alone
 };

@@ -78,10 +78,10 @@ class Kernel {
     constexpr ONNXTensorElementDataType kFloat = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
     ConvAttributes attributes;
     attributes.weight_shape = node.Integers("weight_shape");
-    attributes.strides = node.Integers("strides");
-    attributes.pads = node.Integers("pads");
-    attributes.dilations = node.Integers("dilations");
-    attributes.group = node.Integer("group");
+    if (node.Has("strides")) attributes.strides = node.Integers("strides");
+    if (node.Has("pads")) attributes.pads = node.Integers("pads");
+    if (node.Has("dilations")) attributes.dilations = node.Integers("dilations");
+    if (node.Has("group")) attributes.group = node.Integer("group");
     if (input == InputKind::kQuant) attributes.x_bits = node.Integer("x_bits");
 
     const Tensor w = node.Constant(kW, "W", ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8);

@@ -28,30 +28,38 @@ std::string OrtNode::Name() const {
   return name.c_str();  // without the closing zero
 }
 
+// A list of integers can be asked of an attribute of any type (others give an empty one), but not
+// of one that is missing.
+bool OrtNode::Has(const char* attribute) const {
+  size_t size = 0;
+  OrtStatus* status = api_.KernelInfoGetAttributeArray_int64(info_, attribute, nullptr, &size);
+  if (!status) return true;
+  api_.ReleaseStatus(status);
+  return false;
+}
+
 int64_t OrtNode::Integer(const char* attribute) const {
   int64_t value = 0;
-  try {
-    ThrowOnError(api_, api_.KernelInfoGetAttribute_int64(info_, attribute, &value));
-  } catch (const std::runtime_error&) {
-    throw InvalidModel(std::string("attribute ") + attribute + " is missing; expected an integer");
-  }
-  return value;
+  OrtStatus* status = api_.KernelInfoGetAttribute_int64(info_, attribute, &value);
+  if (!status) return value;
+  api_.ReleaseStatus(status);
+  throw InvalidModel(std::string("attribute ") + attribute + " is missing or of another type; " +
+                     "expected an integer");
 }
 
 std::vector<int64_t> OrtNode::Integers(const char* attribute) const {
-  try {
-    size_t size = 0;
-    ThrowOnError(api_, api_.KernelInfoGetAttributeArray_int64(info_, attribute, nullptr, &size));
-    std::vector<int64_t> values(size);
-    if (size) {
-      ThrowOnError(api_,
-                   api_.KernelInfoGetAttributeArray_int64(info_, attribute, values.data(), &size));
-    }
-    return values;
-  } catch (const std::runtime_error&) {
+  if (!Has(attribute)) {
     throw InvalidModel(std::string("attribute ") + attribute +
                        " is missing; expected a list of integers");
   }
+  size_t size = 0;
+  ThrowOnError(api_, api_.KernelInfoGetAttributeArray_int64(info_, attribute, nullptr, &size));
+  std::vector<int64_t> values(size);
+  if (size) {
+    ThrowOnError(api_,
+                 api_.KernelInfoGetAttributeArray_int64(info_, attribute, values.data(), &size));
+  }
+  return values;
 }
 
 Tensor OrtNode::Constant(size_t index, const char* name, ONNXTensorElementDataType type) const {

@@ -29,6 +29,7 @@ class OrtNode {
   OrtNode(const OrtApi& api, const OrtKernelInfo* info) : api_(api), info_(info) {}
 
   std::string Name() const;
+  bool Has(const char* attribute) const;
   int64_t Integer(const char* attribute) const;
   std::vector<int64_t> Integers(const char* attribute) const;
   // Input `index`, which must be a constant of type `type`; `name` is for messages.

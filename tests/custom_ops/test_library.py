@@ -16,6 +16,8 @@ import pytest
 from conv_cases import OPS, QUANT, REAL, SIGN, Case, Tensors, expected, tensors
 from onnx import helper, numpy_helper
 
+from onnxbin.operator import function
+
 INPUTS = [(REAL, 1), (SIGN, 1), (QUANT, 2), (QUANT, 4), (QUANT, 8)]
 CASE = Case(op=QUANT, x_bits=4, group=2, group_channels=5, group_outputs=3, batch=2, size=(6, 7))
 
@@ -93,6 +95,35 @@ def test_threads_share_a_session(library: Path) -> None:
             assert_right(CASE, inputs, found)
 
 
+def test_attributes_are_optional_as_in_conv(library: Path) -> None:
+    case = replace(CASE, group=1, pads=(0, 0, 0, 0))
+    inputs = tensors(case)
+    left_out = dict.fromkeys(("strides", "pads", "dilations", "group"))
+    session = open_session(library, build_model(case, inputs, left_out))
+    assert_right(case, inputs, session.run(None, {"X": inputs.x})[0])
+
+
+@pytest.mark.parametrize(("op", "x_bits"), INPUTS)
+def test_kernel_and_function_body_agree(library: Path, op: int, x_bits: int) -> None:
+    """Where the library is registered its kernel runs; where not, the model-local function does."""
+    case = Case(op=op, x_bits=x_bits, bases=2, group=2, group_channels=35, group_outputs=9, size=(8, 9))
+    inputs = tensors(case)
+    model = onnx.load_from_string(build_model(case, inputs))
+    model.functions.append(function(OPS[op], 17))
+    stock = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    ours = open_session(library, model.SerializeToString())
+    want = stock.run(None, {"X": inputs.x})[0]
+    found = ours.run(None, {"X": inputs.x})[0]
+    np.testing.assert_allclose(found, want, rtol=0, atol=1e-5 * np.abs(want).max())
+
+
+def test_kernel_goes_before_the_function_body(library: Path) -> None:
+    model = onnx.load_from_string(build_model(CASE, tensors(CASE), {"x_bits": 3}))  # the body would take it
+    model.functions.append(function(OPS[QUANT], 17))
+    with pytest.raises(Exception, match="attribute x_bits is 3"):
+        open_session(library, model.SerializeToString())
+
+
 def with_input(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Tensors:
     inputs = tensors(CASE)
     return replace(inputs, **{name: change(getattr(inputs, name))})
@@ -107,7 +138,8 @@ def with_input(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Tensors
         ({"group": 4}, "attribute group is 4"),
         ({"pads": [0, 0, -1, 0]}, "attribute pads is [0, 0, -1, 0]; expected 4 integers from 0"),
         ({"pads": [0, 0]}, "attribute pads is [0, 0]; expected 4 integers"),
-        ({"pads": None}, "attribute pads is missing"),
+        ({"weight_shape": None}, "attribute weight_shape is missing; expected a list of integers"),
+        ({"group": [1]}, "attribute group is missing or of another type; expected an integer"),
         ({"strides": [0, 1]}, "attribute strides is [0, 1]"),
         ({"strides": [1.0, 1.0]}, "attribute strides is []; expected 2 integers"),
         ({"dilations": [1, 0]}, "attribute dilations is [1, 0]"),
