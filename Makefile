@@ -7,16 +7,27 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 LIBRARY := $(wildcard custom_ops/CMakeLists.txt custom_ops/include/* custom_ops/src/* custom_ops/src/*/*)
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test test-arm bench lint format clean
 
 help:  ## What there is to make.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/installed  ## Compress the embedded detector 20 times, with fine-tuning (five minutes at most).
 	$(BIN)/python examples/street/demo.py
 
 test: $(VENV)/installed  ## Run the tests.
 	$(BIN)/python -m pytest -n 2
+
+test-arm: $(VENV)/installed  ## Run the kernels for 64-bit Arm in an emulator; installs it with apt-get.
+	apt-get install -y -q g++-aarch64-linux-gnu qemu-user-static
+	$(BIN)/python -m pytest tests/custom_ops/test_kernels.py -k arm
+
+bench: $(VENV)/installed  ## Time single convolutions beside ONNX Runtime's and OpenVINO's.
+	$(BIN)/python -m pip install --quiet openvino
+	cmake -S custom_ops -B build/bench -DONNXBIN_BUILD_BENCH=ON
+	cmake --build build/bench --parallel 2
+	build/bench/kernel_peaks
+	$(BIN)/python custom_ops/bench/convolutions.py build/bench/libonnxbin_ops.so --all
 
 lint: $(VENV)/installed  ## Check style and types.
 	$(BIN)/ruff check

@@ -35,10 +35,15 @@ def get_library_path() -> str:
 
 
 def instruction_sets() -> list[str]:
-    """The kernel families that this processor can run, the one in use first."""
+    """The kernel families that this processor can run, the one in use first.
+
+    Raises OnnxbinError where the environment variable ONNXBIN_ISA names none of them.
+    """
     library = ctypes.CDLL(get_library_path())
     library.OnnxbinInstructionSets.restype = ctypes.c_char_p
     text: bytes = library.OnnxbinInstructionSets()
+    if not text:
+        raise OnnxbinError(f"ONNXBIN_ISA={os.environ.get('ONNXBIN_ISA')}: this processor has no such kernels")
     return text.decode().split(",")
 
 
