@@ -152,7 +152,8 @@ def test_ctrl_c_before_the_first_layer_writes_nothing(model):
         text=True,
     )
     assert process.stdout is not None
-    process.stdout.readline()
+    while "ratio" not in process.stdout.readline():  # the head of the table: training has begun
+        pass
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
