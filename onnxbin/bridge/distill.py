@@ -69,8 +69,8 @@ FEATURE_WEIGHT = 10.0
 """How much the features count against the targets, which are fewer and need the features to be right."""
 
 LARGEST_CHANGE = 5e-4
-"""Scales and real parameters change by at most about this share of their magnitude a step: the weights of some
-networks are so small that the rates above would overrun them."""
+"""Scales and real parameters change by at most about this share of their magnitude a step: the weights of
+some networks are so small that the rates above would overrun them."""
 
 SMALLEST_MAGNITUDE = 1e-2
 """What counts for a tensor of zeros, such as the bias of a convolution that had none."""
