@@ -29,8 +29,9 @@ images of 320x320, 141 training images. Agreement on 16 held-back images and per
 Decoded outputs, boxes in pixels beside scores of 0 to 1, have a floor of variance of their own per channel:
 on examples/street at 20 times that gives person AP .72 instead of .62 (original .90; 40 steps a layer).
 
-These rates alone destroy more sensitive networks before they teach them. Agreement after layer by layer, 30 coco-persons images,
-with the rates of scales and real weights held to this share of the tensor's magnitude a step:
+These rates alone destroy more sensitive networks before they teach them. Agreement after layer by layer, 30
+coco-persons images, with the rates of scales and real weights held to this share of the tensor's magnitude a
+step:
 
                                              no limit  5e-3      1e-3      2e-4
       yolox_nano, 2 layers of 15 steps       .476      .579      .721      .842
