@@ -56,12 +56,13 @@ def _raise_opset(proto: ModelProto) -> ModelProto:
             f"{str(error).strip().splitlines()[0]}; export it again with opset {LOWEST_OPSET} or later"
         ) from None
     if opset(proto) < 11:
-        _mend_resize(raised)
+        mend_resize(raised)
     _drop_empty_resize_inputs(raised)
     return raised
 
 
-def _mend_resize(proto: ModelProto) -> None:
+def mend_resize(proto: ModelProto) -> None:
+    """Say, in place, what the converter forgets: Resize was asymmetric and rounded down before opset 11."""
     for node in proto.graph.node:
         if node.op_type == "Resize":
             node.attribute.append(helper.make_attribute("coordinate_transformation_mode", "asymmetric"))

@@ -22,6 +22,7 @@ from onnx import (
 
 from onnxbin.errors import OnnxbinError
 from onnxbin.operator import DOMAIN
+from onnxbin.prepare import mend_resize
 
 OPSET = 21
 
@@ -48,17 +49,9 @@ def upgrade(model: ModelProto) -> ModelProto:
             reason = str(error).splitlines()[0]
             raise OnnxbinError(f"cannot raise the model from opset {opset} to {OPSET}: {reason}") from error
     if opset < 11:
-        _mend_resize(result)
+        mend_resize(result)
     _free_batch(result)
     return result
-
-
-def _mend_resize(model: ModelProto) -> None:
-    """Before opset 11 Resize and Upsample were asymmetric and rounded down; the converter does not say so."""
-    for node in model.graph.node:
-        if node.op_type == "Resize":
-            node.attribute.append(helper.make_attribute("coordinate_transformation_mode", "asymmetric"))
-            node.attribute.append(helper.make_attribute("nearest_mode", "floor"))
 
 
 def _free_batch(model: ModelProto) -> None:
