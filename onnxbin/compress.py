@@ -64,9 +64,9 @@ def compress(
     if target in [file.resolve() for file in (source, *original.external)]:
         raise OnnxbinError(f"{target}: is the model itself, or a part of it; name another output file")
     files.check_writable(target)
-    run = _Run(plan(original, wanted), wanted, listener or Listener())
-    reason, reached = run.loop()
-    return run.write(target, reason, reached, started)
+    job = _Run(plan(original, wanted), wanted, listener or Listener())
+    reason, reached = job.loop()
+    return job.write(target, reason, reached, started)
 
 
 @dataclass(frozen=True, eq=False)

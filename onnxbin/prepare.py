@@ -21,7 +21,7 @@ import onnx.inliner
 import onnx_graphsurgeon as gs
 from onnx import ModelProto, helper, version_converter
 
-from onnxbin.errors import OnnxbinError
+from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.model import opset
 from onnxbin.operator.function import LOWEST_OPSET
 from onnxbin.shapes import spatial_sizes
@@ -53,7 +53,7 @@ def _raise_opset(proto: ModelProto) -> ModelProto:
     except Exception as error:  # the converter's C++ raises bare RuntimeErrors and others
         raise OnnxbinError(
             f"the model's opset {opset(proto)} cannot be raised to {LOWEST_OPSET}, which onnxbin needs: "
-            f"{str(error).strip().splitlines()[0]}; export it again with opset {LOWEST_OPSET} or later"
+            f"{first_line(error)}; export it again with opset {LOWEST_OPSET} or later"
         ) from None
     if opset(proto) < 11:
         mend_resize(raised)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from onnxbin import OnnxbinError, __version__, get_library_path, session
 from onnxbin.binarize import binarize
+from onnxbin.errors import first_line
 from onnxbin.operator import binary_conv, instruction_sets
 from onnxbin.surgery import BinaryLayer, with_binary_layers
 from onnxbin_cli.console import OutputConsole
@@ -71,7 +72,7 @@ def _findings() -> tuple[dict[str, str], bool]:
         findings["operator library"] = f"does not work: {error}"
         healthy = False
     except Exception as error:  # ONNX Runtime raises its own types, and bare RuntimeErrors
-        findings["self-test"] = f"failed: {str(error).splitlines()[0]}"
+        findings["self-test"] = f"failed: {first_line(error)}"
         healthy = False
     return findings, healthy
 

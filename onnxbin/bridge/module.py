@@ -24,7 +24,7 @@ from onnxbin.bridge.binary import BinaryConv2d
 from onnxbin.bridge.tensors import is_numeric, to_tensor
 from onnxbin.bridge.upgrade import upgrade
 from onnxbin.cut import WEIGHT_INPUTS
-from onnxbin.errors import OnnxbinError
+from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.operator import DOMAIN, BinaryWeight, QuantInput, Quantizer, SignInput
 from onnxbin.surgery import layer_names
 
@@ -106,7 +106,7 @@ class GraphModule(nn.Module):
             try:
                 result = node.run(*arguments)  # type: ignore[misc]
             except (RuntimeError, IndexError, ValueError, TypeError, OnnxbinError) as error:
-                raise OnnxbinError(f"{_title(node)} cannot run: {_first_line(error)}") from error
+                raise OnnxbinError(f"{_title(node)} cannot run: {first_line(error)}") from error
             if isinstance(result, Tensor):
                 values[node.outputs[0]] = result
             else:
@@ -332,7 +332,3 @@ def _value(values: Mapping[str, Tensor], name: str) -> Tensor:
 
 def _title(node: _Node) -> str:
     return f"node {node.name!r} ({node.op})"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -20,7 +20,7 @@ from onnx import (
     version_converter,
 )
 
-from onnxbin.errors import OnnxbinError
+from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.operator import DOMAIN
 from onnxbin.prepare import mend_resize
 
@@ -46,7 +46,7 @@ def upgrade(model: ModelProto) -> ModelProto:
         try:
             result = version_converter.convert_version(result, OPSET)
         except Exception as error:  # the converter raises whatever its C++ adapters raise
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise OnnxbinError(f"cannot raise the model from opset {opset} to {OPSET}: {reason}") from error
     if opset < 11:
         mend_resize(result)
