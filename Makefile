@@ -23,11 +23,10 @@ test-arm: $(VENV)/installed  ## Run the kernels for 64-bit Arm in an emulator; i
 	$(BIN)/python -m pytest tests/custom_ops/test_kernels.py -k arm
 
 bench: $(VENV)/installed  ## Time single convolutions beside ONNX Runtime's and OpenVINO's.
-	$(BIN)/python -m pip install --quiet openvino
+	$(BIN)/python -m pip install --quiet --requirement custom_ops/bench/requirements.txt
 	cmake -S custom_ops -B build/bench -DONNXBIN_BUILD_BENCH=ON
 	cmake --build build/bench --parallel 2
-	build/bench/kernel_peaks
-	$(BIN)/python custom_ops/bench/convolutions.py build/bench/libonnxbin_ops.so --all
+	$(BIN)/python custom_ops/bench/convolutions.py build/bench --all
 
 lint: $(VENV)/installed  ## Check style and types.
 	$(BIN)/ruff check
