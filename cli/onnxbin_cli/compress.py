@@ -19,8 +19,9 @@ from onnxbin.binarize import MAX_BASES
 from onnxbin.errors import first_line
 from onnxbin.plan import Plan
 from onnxbin.settings import STEPS_PER_LAYER
+from onnxbin.sources import default_output
 from onnxbin_cli.console import OutputConsole
-from onnxbin_cli.options import json_option, layer_options, preprocessing_options
+from onnxbin_cli.options import ModelFile, json_option, layer_options, preprocessing_options
 from onnxbin_cli.text import duration, file_size, preprocessing, printable, shape
 
 NOT_REACHED = 3
@@ -28,9 +29,12 @@ NOT_REACHED = 3
 
 
 @click.command(short_help="Binarize a model layer by layer, fine-tuning it in between.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=ModelFile())
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Default: MODEL.binary.onnx beside MODEL."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Default: MODEL.binary.onnx beside MODEL; in this folder if it was fetched.",
 )
 @click.option("--until-ratio", type=float, metavar="N", help="Stop when the file is N times smaller.")
 @click.option(
@@ -74,6 +78,7 @@ def compress(
 ) -> int:
     """Binarize MODEL layer by layer, deepest first, fine-tuning the whole network after each.
 
+    MODEL is a file, or fetched: hub:NAME from the ONNX model zoo, hf:OWNER/NAME/FILE from Hugging Face.
     Fine-tuning distills from the original and needs no labels. Ctrl-C writes the best so far. Exit
     status 3: the goal was not reached, the best file was written all the same.
 
@@ -82,6 +87,7 @@ def compress(
       onnxbin compress model.onnx --until-ratio 20 --images photos/
       onnxbin compress model.onnx --max-drop 0.1 --images photos/ -o small.onnx
       onnxbin compress model.onnx --until-ratio 8 --no-finetune
+      onnxbin compress hub:tiny-yolov3 --until-ratio 20 --images photos/
     """
     if finetune and no_finetune:
         raise OnnxbinError("--finetune and --no-finetune exclude each other: give one")
@@ -89,7 +95,7 @@ def compress(
     with _Display(console) as display:
         result = onnxbin.compress(
             model,
-            output,
+            output or default_output(model, ".binary.onnx"),
             listener=display,
             finetune=_function(finetune) if finetune else not no_finetune,
             **settings,

@@ -14,12 +14,12 @@ from onnxbin.detection.draw import draw
 from onnxbin.images import find_images, read_image
 from onnxbin.model import check_writable, write_atomically
 from onnxbin_cli.detectors import open_detector
-from onnxbin_cli.options import detector_options
+from onnxbin_cli.options import ModelFile, detector_options
 from onnxbin_cli.text import printable
 
 
 @click.command(short_help="Draw what a detector finds on images.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=ModelFile())
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
 @click.option("--min-score", type=float, default=0.3, show_default=True, help="Draw boxes from here on.")

@@ -18,15 +18,15 @@ from onnxbin.detection.coco import coco_figures
 from onnxbin.images import find_images, read_image
 from onnxbin_cli.console import OutputConsole
 from onnxbin_cli.detectors import open_detector
-from onnxbin_cli.options import detector_options, json_option
+from onnxbin_cli.options import ModelFile, detector_options, json_option
 from onnxbin_cli.text import printable
 
 
 @click.command(short_help="Measure a detector against labels, or against another model.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=ModelFile())
 @click.option("--data", type=click.Path(path_type=Path), help="Labels: COCO json, VOC folder or YOLO folder.")
 @click.option("--images", type=click.Path(path_type=Path), help="Images without labels; needs --against.")
-@click.option("--against", type=click.Path(path_type=Path), help="The original, to compare with.")
+@click.option("--against", type=ModelFile(), help="The original, to compare with.")
 @click.option(
     "--class",
     "classes",

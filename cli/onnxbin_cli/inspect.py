@@ -15,12 +15,12 @@ from onnxbin import model as files
 from onnxbin.plan import Plan, plan
 from onnxbin.settings import Settings
 from onnxbin_cli.console import OutputConsole
-from onnxbin_cli.options import json_option, layer_options
+from onnxbin_cli.options import ModelFile, json_option, layer_options
 from onnxbin_cli.text import file_size, preprocessing, printable, shape, thousands
 
 
 @click.command(short_help="List a model's convolutions and the ratio they can reach.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=ModelFile())
 @layer_options
 @json_option
 def inspect(model: Path, as_json: bool, **settings: Any) -> None:
@@ -30,6 +30,7 @@ def inspect(model: Path, as_json: bool, **settings: Any) -> None:
     Example:
       onnxbin inspect model.onnx
       onnxbin inspect model.onnx --exclude 'head' --json
+      onnxbin inspect hf:owner/detector/model.onnx
     """
     found = plan(files.load(model), Settings(**settings))
     if as_json:

@@ -11,8 +11,23 @@ import click
 from onnxbin.detection import FAMILIES
 from onnxbin.images import PROFILES
 from onnxbin.images.preprocess import Channels, Resize
+from onnxbin.sources import fetch
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class ModelFile(click.ParamType):  # type: ignore[type-arg]
+    """A model's file: a path, or one that is fetched first, `hub:NAME` or `hf:OWNER/NAME/FILE`."""
+
+    name = "model"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
+        """The local file's path."""
+        return fetch(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+        """Files, as for a path."""
+        return click.Path().shell_complete(ctx, param, incomplete)
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
