@@ -1,0 +1,214 @@
+"""All measurements of some models, side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from onnxbin import model as files
+from onnxbin.benchmark.contender import Contender, is_compressed
+from onnxbin.benchmark.inputs import Inputs, inputs
+from onnxbin.benchmark.latency import Timing, alternate
+from onnxbin.benchmark.layers import Profile, profile
+from onnxbin.benchmark.machine import LoadOfOthers, Machine, physical_cores
+from onnxbin.benchmark.memory import peak_memory
+from onnxbin.errors import OnnxbinError
+from onnxbin.images import choose
+
+Progress = Callable[[str], None]
+"""Is told, in a few words, what is being measured."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One contender's figures.
+
+    name: what it is called. path: its file; that of the original for one that was made on the fly.
+    runtime: "onnxbin" where it ran on our operator library, else "stock". file_bytes: its size.
+    load: creating a session. peak_memory: bytes that a session adds to a process, None if not known.
+    latency, profiles: by number of threads; no profiles unless asked for.
+    """
+
+    name: str
+    path: Path
+    runtime: str
+    file_bytes: int
+    load: Timing
+    peak_memory: int | None
+    latency: dict[int, Timing]
+    profiles: dict[int, Profile]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: lists instead of numbers as keys."""
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "runtime": self.runtime,
+            "file_bytes": self.file_bytes,
+            "load": self.load.as_dict(),
+            "peak_memory": self.peak_memory,
+            "latency": [{"threads": n, **timing.as_dict()} for n, timing in self.latency.items()],
+            "profiles": [{"threads": n, **profile.as_dict()} for n, profile in self.profiles.items()],
+        }
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """measurements: the models' in the order given, the int8 version behind the first.
+
+    inputs: what they were run on, in words. others: cores that other programs kept busy meanwhile, on
+    average, None if not known. warnings: what the user should know.
+    """
+
+    machine: Machine
+    inputs: str
+    others: float | None
+    measurements: tuple[Measurement, ...]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """All of it, every single time included; times in milliseconds."""
+        content = {
+            "machine": asdict(self.machine),
+            "inputs": self.inputs,
+            "cores_used_by_others": self.others,
+            "warnings": self.warnings,
+            "measurements": [measurement.as_dict() for measurement in self.measurements],
+        }
+        return json.dumps(content, indent=2)
+
+
+def measure(
+    models: Sequence[str | os.PathLike[str]],
+    *,
+    threads: Sequence[int] | None = None,
+    runs: int | None = None,
+    images: str | os.PathLike[str] | None = None,
+    int8: bool = False,
+    stock: bool = False,
+    layers: bool = False,
+    input_size: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+    **preprocessing: Any,
+) -> Benchmark:
+    """Run models in ONNX Runtime in turns and measure them; the first is what the others are compared with.
+
+    threads: numbers of threads to time with; by default one, and all cores. runs: timed runs of each; by
+    default as many as `latency` allows. images: what to feed, see onnxbin.images.find_images; by default
+    rendered. int8: also the first model quantized to 8 bits by ONNX Runtime, see `static_int8`. stock: also
+    compressed models without our operator library. layers: also where the time goes, see `layers`.
+    input_size: height and width, where the models leave them open. preprocessing: see onnxbin.images.choose.
+    Raises OnnxbinError where a model cannot be run or a number makes no sense.
+
+    >>> benchmark = measure(["model.onnx", "model.binary.onnx"], threads=[1])
+    >>> [m.latency[1].median for m in benchmark.measurements]
+    """
+    numbers = sorted(set(threads or {1, physical_cores()}))
+    if not models:
+        raise OnnxbinError("no model to measure")
+    if numbers[0] < 1:
+        raise OnnxbinError(f"--threads {numbers[0]}: expected at least 1")
+    if runs is not None and runs < 1:
+        raise OnnxbinError(f"--runs {runs}: expected at least 1")
+    tell = progress or (lambda _: None)
+    with tempfile.TemporaryDirectory() as folder:
+        tell("reading")
+        field = _Field(None if images is None else Path(images), input_size, preprocessing)
+        for number, path in enumerate(models):
+            field.enter(Path(path), stock)
+            if number == 0 and int8:
+                tell("quantizing to int8")
+                field.enter_int8(Path(folder))
+        return _measured(field, numbers, runs, layers, tell)
+
+
+class _Field:
+    """The contenders, as they enter."""
+
+    def __init__(
+        self, images: Path | None, input_size: tuple[int, int] | None, preprocessing: dict[str, Any]
+    ) -> None:
+        self._images = images
+        self._size = input_size
+        self._preprocessing = preprocessing
+        self._first: Inputs | None = None
+        self.contenders: list[Contender] = []
+        self.warnings: list[str] = []
+
+    @property
+    def description(self) -> str:
+        """What they are fed."""
+        assert self._first is not None
+        return self._first.description
+
+    def enter(self, path: Path, stock: bool) -> None:
+        """A model; if it is compressed and `stock`, also without our library."""
+        model = files.load(path)
+        choice = choose(model.proto, **self._preprocessing)
+        fed = inputs(model.proto, choice, self._images, self._size)
+        if choice.warning and fed.images is not None and not self.warnings:
+            self.warnings.append(choice.warning)
+        self._first = self._first or fed
+        compressed = is_compressed(model.proto)
+        for kernels in (True, False) if compressed and stock else (compressed,):
+            name = str(path) + (", stock runtime" if compressed and not kernels else "")
+            self.contenders.append(Contender(name, path, model.proto, model.file_bytes, kernels, fed.feeds))
+
+    def enter_int8(self, folder: Path) -> None:
+        """The int8 version of what entered first; its file goes into `folder`."""
+        # Here, not above: the quantizer takes a while to import.
+        from onnxbin.benchmark.static_int8 import quantize
+
+        original = self.contenders[0]
+        assert self._first is not None
+        if original.kernels:
+            raise OnnxbinError(f"{original.name}: is compressed; --int8 needs the original, named first")
+        if self._first.images is None:
+            raise OnnxbinError(f"{original.name}: --int8 calibrates on images, but it takes none")
+        path = folder / "int8.onnx"
+        quantize(original.proto, self._first.images, path)
+        model = files.load(path)
+        self.contenders.append(
+            Contender(f"{original.name}, int8", path, model.proto, model.file_bytes, False, original.feeds)
+        )
+
+
+def _measured(
+    field: _Field, threads: Sequence[int], runs: int | None, layers: bool, tell: Progress
+) -> Benchmark:
+    contenders = field.contenders
+    latency: dict[int, list[Timing]] = {}
+    profiles: dict[int, list[Profile]] = {}
+    with LoadOfOthers() as load_of_others:
+        tell("loading")
+        openings = [lambda _, entry=entry: entry.session(threads[0]) for entry in contenders]
+        loads = alternate(openings, runs)
+        for number in threads:
+            plural = "thread" if number == 1 else "threads"
+            tell(f"timing, {number} {plural}")
+            latency[number] = alternate([entry.runner(entry.session(number)) for entry in contenders], runs)
+            if layers:
+                tell(f"timing layers, {number} {plural}")
+                profiles[number] = profile(contenders, number, runs)
+    tell("measuring memory")
+    measurements = tuple(
+        Measurement(
+            name=entry.name,
+            path=entry.path,
+            runtime="onnxbin" if entry.kernels else "stock",
+            file_bytes=entry.file_bytes,
+            load=loads[position],
+            peak_memory=peak_memory(entry, threads[0]),
+            latency={number: latency[number][position] for number in threads},
+            profiles={number: profiles[number][position] for number in profiles},
+        )
+        for position, entry in enumerate(contenders)
+    )
+    return Benchmark(
+        Machine.here(), field.description, load_of_others.cores, measurements, tuple(field.warnings)
+    )
