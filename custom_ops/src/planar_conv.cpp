@@ -12,11 +12,6 @@ namespace {
 // caches.
 constexpr int64_t kTasks = 16;
 
-// Every `stride`-th of `count` values.
-inline void TakeEvery(int64_t stride, const float* values, int64_t count, float* out) {
-  for (int64_t i = 0; i * stride < count; ++i) out[i] = values[i * stride];
-}
-
 }  // namespace
 
 bool PlanarConv::Suits(const ConvParams& params, const KernelFamily& family) {
@@ -51,6 +46,11 @@ PlanarConv::PlanarConv(const ConvParams& params, const ConvConstants& constants,
   }
 }
 
+int PlanarConv::Window() const {
+  const bool square = params_.kernel[0] == params_.kernel[1] && params_.dilation[0] == 1;
+  return square && params_.group_channels == 1 ? static_cast<int>(params_.kernel[0]) : 0;
+}
+
 PlanarConv::Layout PlanarConv::MakeLayout(const ImageShape& y_shape) const {
   Layout layout;
   layout.height =
@@ -64,30 +64,36 @@ PlanarConv::Layout PlanarConv::MakeLayout(const ImageShape& y_shape) const {
 
 void PlanarConv::FillPlane(const float* x, const ImageShape& x_shape, int64_t channel,
                            const Layout& layout, float* plane) const {
-  const int64_t stride = params_.stride[1];
+  const int64_t stride = params_.stride[1], pad = params_.pad_begin[1];
   const int64_t rows = std::min(x_shape.height, layout.height - params_.pad_begin[0]);
-  const int64_t columns = std::min(x_shape.width, layout.row - params_.pad_begin[1]);
-  std::fill_n(plane, layout.plane, 0.0f);
-  if (columns <= 0) return;
+  PlanarInput input{};
+  input.quantizer = quantizer_;
+  input.channel = channel;
+  input.rows = rows;
+  input.columns = std::min(x_shape.width, layout.row - pad);
+  input.x = x;
+  input.x_row = x_shape.width;
+  input.out_row = layout.row;
+  if (input.columns <= 0) return;
+  float* out = plane + params_.pad_begin[0] * layout.row;
+  if (stride <= 2) {
+    input.even = out + layout.Column(pad, stride);
+    input.odd = stride == 2 ? out + layout.Column(pad + 1, stride) : nullptr;
+    family_.fill_plane(input);
+    return;
+  }
+  constexpr int64_t kPiece = 64;
+  float values[kPiece];
+  PlanarInput piece = input;
+  piece.rows = 1;
+  piece.even = values;
   for (int64_t row = 0; row < rows; ++row) {
-    const float* in = x + row * x_shape.width;
-    float* out = plane + (row + params_.pad_begin[0]) * layout.row;
-    if (stride == 1) {
-      family_.planar_values(quantizer_, channel, in, columns, out + params_.pad_begin[1]);
-      continue;
-    }
-    constexpr int64_t kPiece = 64;
-    float values[kPiece];
-    for (int64_t first = 0; first < columns; first += kPiece) {
-      const int64_t count = std::min(kPiece, columns - first);
-      family_.planar_values(quantizer_, channel, in + first, count, values);
-      for (int64_t i = 0; i < std::min(count, stride); ++i) {
-        float* phase = out + layout.Column(params_.pad_begin[1] + first + i, stride);
-        if (stride == 2) {
-          TakeEvery(2, values + i, count - i, phase);  // a stride that the compiler knows
-        } else {
-          TakeEvery(stride, values + i, count - i, phase);
-        }
+    for (int64_t first = 0; first < input.columns; first += kPiece) {
+      piece.x = x + row * input.x_row + first;
+      piece.columns = std::min(kPiece, input.columns - first);
+      family_.fill_plane(piece);
+      for (int64_t i = 0; i < piece.columns; ++i) {
+        out[row * layout.row + layout.Column(pad + first + i, stride)] = values[i];
       }
     }
   }
@@ -121,11 +127,16 @@ void PlanarConv::Run(const float* x, const ImageShape& x_shape, float* y, const 
     parallel.For(static_cast<size_t>(tasks), [&](size_t index) {
       const int64_t task = static_cast<int64_t>(index);
       float* planes = reinterpret_cast<float*>(buffer.data()) + task * task_floats;
-      std::fill_n(planes + task_floats - kPlanarSlack, kPlanarSlack, 0.0f);
-      PlanarRow row{};
-      row.count = y_shape.width;
-      row.taps = params_.k();
-      row.offsets = offsets.data();
+      std::fill_n(planes, task_floats, 0.0f);  // the padding, which stays
+      PlanarOutput output{};
+      output.rows = y_shape.height;
+      output.columns = y_shape.width;
+      output.stride = params_.stride[0];
+      output.x_row = layout.row;
+      output.x = planes;
+      output.taps = params_.k();
+      output.offsets = offsets.data();
+      output.window = Window();
       for (int64_t group = params_.group * task / tasks; group < params_.group * (task + 1) / tasks;
            ++group) {
         for (int64_t i = 0; i < params_.group_channels; ++i) {
@@ -135,15 +146,10 @@ void PlanarConv::Run(const float* x, const ImageShape& x_shape, float* y, const 
         }
         for (int64_t i = 0; i < params_.group_outputs(); ++i) {
           const int64_t m = group * params_.group_outputs() + i;
-          row.w = weights_.data() + m * params_.k();
-          row.bias = bias_[static_cast<size_t>(m)];
-          row.x = planes;
-          row.out = y + (n * y_shape.channels + m) * out_plane;
-          for (int64_t line = 0; line < y_shape.height; ++line) {
-            family_.planar_row(row);
-            row.x += params_.stride[0] * layout.row;
-            row.out += y_shape.width;
-          }
+          output.w = weights_.data() + m * params_.k();
+          output.bias = bias_[static_cast<size_t>(m)];
+          output.out = y + (n * y_shape.channels + m) * out_plane;
+          family_.compute_plane(output);
         }
       }
     });

@@ -33,7 +33,10 @@ class PlanarConv : public BinaryConv {
       return column % stride * phase_width + column / stride;
     }
   };
+  // PlanarOutput::window
+  int Window() const;
   Layout MakeLayout(const ImageShape& y_shape) const;
+  // Writes a channel's inputs into a plane; the padding around them is left alone.
   void FillPlane(const float* x, const ImageShape& x_shape, int64_t channel, const Layout& layout,
                  float* plane) const;
 

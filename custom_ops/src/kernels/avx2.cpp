@@ -9,7 +9,7 @@
 #include "kernels/cpu_features.h"
 #include "kernels/harley_seal.h"
 #include "kernels/pack_vectors.h"
-#include "kernels/planar_rows.h"
+#include "kernels/planar_vectors.h"
 #include "kernels/tile_templates.h"
 
 namespace onnxbin {
@@ -103,6 +103,35 @@ struct Reals {
   }
   static Sum AddSums(Sum a, Sum b) { return _mm256_add_ps(a, b); }
   static Sum Add(Sum sum, Input x, Weights w) { return _mm256_fmadd_ps(x, w, sum); }
+
+  static Sum LoadSome(const float* p, int64_t count) {
+    if (count >= kLanes) return Load(p);
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const int some = count < 0 ? 0 : static_cast<int>(count);
+    return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(some), lanes));
+  }
+  // In halves: masked stores are slow where AVX2 is all there is.
+  static void StoreSome(float* p, Sum v, int64_t count) {
+    if (count >= kLanes) return Store(p, v);
+    if (count <= 0) return;
+    __m128 rest = _mm256_castps256_ps128(v);
+    if (count & 4) {
+      _mm_storeu_ps(p, rest);
+      rest = _mm256_extractf128_ps(v, 1);
+      p += 4;
+    }
+    if (count & 2) {
+      _mm_storel_pi(reinterpret_cast<__m64*>(p), rest);
+      rest = _mm_movehl_ps(rest, rest);
+      p += 2;
+    }
+    if (count & 1) _mm_store_ss(p, rest);
+  }
+  static void Separate(Sum a, Sum b, Sum* even, Sum* odd) {
+    const __m256 evens = _mm256_shuffle_ps(a, b, 0x88), odds = _mm256_shuffle_ps(a, b, 0xdd);
+    *even = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(evens), 0xd8));
+    *odd = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(odds), 0xd8));
+  }
 };
 
 // Four pixels of eight lanes are transposed in registers: 4 x 4 floats in each half.
@@ -143,8 +172,8 @@ constexpr KernelFamily MakeFamily() {
   family.bytes_from = 4;
   family.reals = MakeTileKernel<Reals>(PackReals, StoreTile8<Reals>);
   family.reals.expand = ExpandSignVectors<8, 2>;
-  family.planar_values = PlanarValueVectors<8>;
-  family.planar_row = PlanarRowVectors<8>;
+  family.fill_plane = FillPlane<Reals>;
+  family.compute_plane = ComputePlane<Reals>;
   return family;
 }
 

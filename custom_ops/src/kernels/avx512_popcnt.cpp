@@ -6,7 +6,7 @@
 #include "kernels/avx512_vectors.h"
 #include "kernels/cpu_features.h"
 #include "kernels/pack_vectors.h"
-#include "kernels/planar_rows.h"
+#include "kernels/planar_vectors.h"
 
 namespace onnxbin {
 namespace {
@@ -34,8 +34,8 @@ constexpr KernelFamily MakeFamily() {
   family.bytes_from = 8;
   family.reals = MakeTileKernel<Reals16>(PackReals16, StoreTile16<Reals16>);
   family.reals.expand = ExpandSignVectors<16, 2>;
-  family.planar_values = PlanarValueVectors<16>;
-  family.planar_row = PlanarRowVectors<16>;
+  family.fill_plane = FillPlane<Reals16>;
+  family.compute_plane = ComputePlane<Reals16>;
   return family;
 }
 

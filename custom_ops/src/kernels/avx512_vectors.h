@@ -54,6 +54,24 @@ struct Reals16 {
   }
   static Sum AddSums(Sum a, Sum b) { return _mm512_add_ps(a, b); }
   static Sum Add(Sum sum, Input x, Weights w) { return _mm512_fmadd_ps(x, w, sum); }
+
+  static Sum LoadSome(const float* p, int64_t count) {
+    return _mm512_maskz_loadu_ps(FirstLanes(count), p);
+  }
+  static void StoreSome(float* p, Sum v, int64_t count) {
+    _mm512_mask_storeu_ps(p, FirstLanes(count), v);
+  }
+  static void Separate(Sum a, Sum b, Sum* even, Sum* odd) {
+    const __m512i lanes =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    *even = _mm512_permutex2var_ps(a, lanes, b);
+    *odd = _mm512_permutex2var_ps(a, _mm512_add_epi32(lanes, _mm512_set1_epi32(1)), b);
+  }
+
+ private:
+  static __mmask16 FirstLanes(int64_t count) {
+    return count >= 16 ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1);
+  }
 };
 
 inline void Transpose16(__m512 r[16]) {

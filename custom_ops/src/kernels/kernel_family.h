@@ -100,17 +100,32 @@ struct TileKernel {
                  int64_t bases, int64_t count, float* w);
 };
 
-// One row of outputs of one channel: out[i] = bias + sum_t w[t] * x[offsets[t] + i]. The planes of
-// floats that x points into carry their padding with them, and may be read kPlanarSlack floats
-// beyond the row's end.
-struct PlanarRow {
-  int64_t count;  // outputs
-  int64_t taps;
+// The inputs of one channel on their way into a plane of floats: x where real, -1 or +1 for kSign,
+// q - zero for kQuant. Of each row, values 0, 2, 4 .. go to `even` and 1, 3, 5 .. to `odd`; all go
+// to `even` where `odd` is null.
+struct PlanarInput {
+  Quantizer quantizer;
+  int64_t channel;
+  int64_t rows, columns;
   const float* x;
+  float *even, *odd;
+  int64_t x_row, out_row;  // floats from row to row
+};
+
+// The outputs of one channel from planes of floats that carry their padding with them:
+//   out[row, column] = bias + sum_t w[t] * x[row * stride * x_row + offsets[t] + column]
+// The planes may be read kPlanarSlack floats beyond their end.
+struct PlanarOutput {
+  int64_t rows, columns;
+  int64_t stride;  // from row to row
+  int64_t x_row;   // floats from row to row of x
+  const float* x;
+  int64_t taps;
   const ptrdiff_t* offsets;  // [taps]
   const float* w;            // [taps]
+  int window;  // where the taps are window x window pixels of one plane, row by row; else 0
   float bias;
-  float* out;
+  float* out;  // [rows, columns]
 };
 constexpr int64_t kPlanarSlack = 16;
 
@@ -124,10 +139,8 @@ struct KernelFamily {
   int bytes_from = 16;  // the least x_bits for which bytes are faster than bit-planes
   TileKernel reals{};
 
-  // out[i] = x[i] where real, -1 or +1 for kSign, q - zero for kQuant
-  void (*planar_values)(const Quantizer& quantizer, int64_t channel, const float* x, int64_t count,
-                        float* out) = nullptr;
-  void (*planar_row)(const PlanarRow& row) = nullptr;
+  void (*fill_plane)(const PlanarInput& input) = nullptr;
+  void (*compute_plane)(const PlanarOutput& output) = nullptr;
 };
 
 }  // namespace onnxbin

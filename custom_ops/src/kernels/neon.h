@@ -7,7 +7,7 @@
 #include <arm_neon.h>
 
 #include "kernels/pack_vectors.h"
-#include "kernels/planar_rows.h"
+#include "kernels/planar_vectors.h"
 #include "kernels/tile_templates.h"
 
 namespace onnxbin {
@@ -69,6 +69,25 @@ struct NeonReals {
   }
   static Sum AddSums(Sum a, Sum b) { return vaddq_f32(a, b); }
   static Sum Add(Sum sum, Input x, Weights w) { return vfmaq_f32(sum, x, w); }
+
+  static Sum LoadSome(const float* p, int64_t count) {
+    if (count >= kLanes) return Load(p);
+    Sum v = Zero();
+    if (count > 0) v = vld1q_lane_f32(p, v, 0);
+    if (count > 1) v = vld1q_lane_f32(p + 1, v, 1);
+    if (count > 2) v = vld1q_lane_f32(p + 2, v, 2);
+    return v;
+  }
+  static void StoreSome(float* p, Sum v, int64_t count) {
+    if (count >= kLanes) return Store(p, v);
+    if (count > 0) vst1q_lane_f32(p, v, 0);
+    if (count > 1) vst1q_lane_f32(p + 1, v, 1);
+    if (count > 2) vst1q_lane_f32(p + 2, v, 2);
+  }
+  static void Separate(Sum a, Sum b, Sum* even, Sum* odd) {
+    *even = vuzp1q_f32(a, b);
+    *odd = vuzp2q_f32(a, b);
+  }
 };
 
 constexpr KernelFamily MakeNeonFamily(const char* name, bool (*available)()) {
@@ -77,8 +96,8 @@ constexpr KernelFamily MakeNeonFamily(const char* name, bool (*available)()) {
   family.bits.scale = ScaleTileVectors<4, 4>;
   family.reals = MakeTileKernel<NeonReals>(PackReals);
   family.reals.expand = ExpandSignVectors<4, 4>;
-  family.planar_values = PlanarValueVectors<4>;
-  family.planar_row = PlanarRowVectors<4>;
+  family.fill_plane = FillPlane<NeonReals>;
+  family.compute_plane = ComputePlane<NeonReals>;
   return family;
 }
 

@@ -142,35 +142,47 @@ void PackBits(const PackJob& job) {
   return PackPlanes<kQuant, 8>(job);
 }
 
-inline void PlanarValues(const Quantizer& quantizer, int64_t channel, const float* x, int64_t count,
-                         float* out) {
-  for (int64_t first = 0; first < count; first += kBlock) {
-    float copy[kBlock];
-    uint32_t q[kBlock];
-    float values[kBlock];
-    const float* block = BlockOf(x + first, count - first, copy);
-    if (quantizer.kind == Quantizer::Kind::kReal) {
-      for (int i = 0; i < kBlock; ++i) values[i] = block[i];
-    } else if (quantizer.kind == Quantizer::Kind::kSign) {
-      Quantize<Quantizer::Kind::kSign>(quantizer, channel, block, q);
-      for (int i = 0; i < kBlock; ++i) values[i] = q[i] ? 1.0f : -1.0f;
-    } else {
-      Quantize<Quantizer::Kind::kQuant>(quantizer, channel, block, q);
-      for (int i = 0; i < kBlock; ++i) {
-        values[i] = static_cast<float>(static_cast<int32_t>(q[i])) - quantizer.zero;
+void FillPlane(const PlanarInput& input) {
+  for (int64_t row = 0; row < input.rows; ++row) {
+    float* even = input.even + row * input.out_row;
+    float* odd = input.odd ? input.odd + row * input.out_row : nullptr;
+    for (int64_t first = 0; first < input.columns; first += kBlock) {
+      const int64_t left = input.columns - first;
+      float copy[kBlock];
+      uint32_t q[kBlock];
+      float values[kBlock];
+      const float* x = BlockOf(input.x + row * input.x_row + first, left, copy);
+      if (input.quantizer.kind == Quantizer::Kind::kReal) {
+        for (int i = 0; i < kBlock; ++i) values[i] = x[i];
+      } else if (input.quantizer.kind == Quantizer::Kind::kSign) {
+        Quantize<Quantizer::Kind::kSign>(input.quantizer, input.channel, x, q);
+        for (int i = 0; i < kBlock; ++i) values[i] = q[i] ? 1.0f : -1.0f;
+      } else {
+        Quantize<Quantizer::Kind::kQuant>(input.quantizer, input.channel, x, q);
+        for (int i = 0; i < kBlock; ++i) {
+          values[i] = static_cast<float>(static_cast<int32_t>(q[i])) - input.quantizer.zero;
+        }
+      }
+      if (!odd) {
+        for (int i = 0; i < kBlock && i < left; ++i) even[first + i] = values[i];
+      } else {
+        for (int i = 0; i < kBlock && i < left; ++i) {
+          (i % 2 ? odd : even)[(first + i) / 2] = values[i];
+        }
       }
     }
-    const int64_t left = count - first;
-    for (int i = 0; i < kBlock && i < left; ++i) out[first + i] = values[i];
   }
 }
 
-void PlanarOutputs(const PlanarRow& row) {
-  for (int64_t i = 0; i < row.count; ++i) row.out[i] = row.bias;
-  for (int64_t tap = 0; tap < row.taps; ++tap) {
-    const float w = row.w[tap];
-    const float* x = row.x + row.offsets[tap];
-    for (int64_t i = 0; i < row.count; ++i) row.out[i] += w * x[i];
+void ComputePlane(const PlanarOutput& job) {
+  for (int64_t row = 0; row < job.rows; ++row) {
+    float* out = job.out + row * job.columns;
+    for (int64_t i = 0; i < job.columns; ++i) out[i] = job.bias;
+    for (int64_t tap = 0; tap < job.taps; ++tap) {
+      const float w = job.w[tap];
+      const float* x = job.x + row * job.stride * job.x_row + job.offsets[tap];
+      for (int64_t i = 0; i < job.columns; ++i) out[i] += w * x[i];
+    }
   }
 }
 
@@ -180,8 +192,8 @@ constexpr KernelFamily MakeFamily() {
   KernelFamily family{"portable", Available};
   family.bits = MakeTileKernel<PortableBits>(PackBits);
   family.reals = MakeTileKernel<PortableReals>(PackReals);
-  family.planar_values = PlanarValues;
-  family.planar_row = PlanarOutputs;
+  family.fill_plane = FillPlane;
+  family.compute_plane = ComputePlane;
   return family;
 }
 
