@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from onnxbin import OnnxbinError, __version__
+from onnxbin_cli.bench import bench
 from onnxbin_cli.compress import compress
 from onnxbin_cli.detect import detect
 from onnxbin_cli.doctor import doctor
@@ -24,7 +25,7 @@ def cli() -> None:
     """
 
 
-for command in (compress, detect, doctor, evaluate, inspect):
+for command in (bench, compress, detect, doctor, evaluate, inspect):
     cli.add_command(command)
 
 

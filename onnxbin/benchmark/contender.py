@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ Feed = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """name: what people call it. path: its file. proto: what is in it, all tensors loaded.
+    """name: what people call it, with its file. path: its file. proto: what is in it, all tensors loaded.
 
     file_bytes: its size. kernels: whether it runs on our operator library, not in the stock runtime.
     feeds: inputs to run it on, in turns.
@@ -65,16 +65,12 @@ class Contender:
         except Exception as error:  # ONNX Runtime has no base class of its own for what it raises
             raise OnnxbinError(f"{self.name}: ONNX Runtime cannot load it: {first_line(error)}") from None
 
-    def runner(self, session: onnxruntime.InferenceSession) -> Callable[[int], object]:
-        """A call that runs the session on one of the feeds; its argument counts on and they start over."""
-
-        def run(number: int) -> object:
-            try:
-                return session.run(None, self.feeds[number % len(self.feeds)])
-            except Exception as error:  # as above
-                raise OnnxbinError(f"{self.name}: fails when it is run: {first_line(error)}") from None
-
-        return run
+    def run(self, session: onnxruntime.InferenceSession, number: int) -> object:
+        """Run a session on one of the feeds; `number` counts on, and at their end they start over."""
+        try:
+            return session.run(None, self.feeds[number % len(self.feeds)])
+        except Exception as error:  # as above
+            raise OnnxbinError(f"{self.name}: fails when it is run: {first_line(error)}") from None
 
 
 def is_compressed(proto: ModelProto) -> bool:

@@ -15,6 +15,7 @@ label, @number@, which survives in whatever name comes out:
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import statistics
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx.inliner
 from onnx import GraphProto, ModelProto, NodeProto
 
 from onnxbin.benchmark.contender import Contender
@@ -109,20 +111,27 @@ def profile(contenders: Sequence[Contender], threads: int, rounds: int | None = 
         sessions = [
             contender.session(
                 threads,
-                content=labelled(contender.proto).SerializeToString(),
+                content=labelled(contender.proto, inlined=not contender.kernels).SerializeToString(),
                 profile=Path(folder) / str(number),
             )
             for number, contender in enumerate(contenders)
         ]
-        calls = [contender.runner(session) for contender, session in zip(contenders, sessions, strict=True)]
+        calls = [
+            functools.partial(contender.run, session)
+            for contender, session in zip(contenders, sessions, strict=True)
+        ]
         timings = alternate(calls, rounds)
         logs = [json.loads(Path(session.end_profiling()).read_text()) for session in sessions]
     done = len(timings[0].milliseconds)
     return [_profile(contender.proto, log, done) for contender, log in zip(contenders, logs, strict=True)]
 
 
-def labelled(proto: ModelProto) -> ModelProto:
-    """A copy whose nodes, and the outputs of these, bear the label of the node; see the head of this file."""
+def labelled(proto: ModelProto, inlined: bool) -> ModelProto:
+    """A copy whose nodes, and the outputs of these, bear the label of the node; see the head of this file.
+
+    inlined: with functions in place of the nodes that call them. A runtime without our library would do that
+    itself, but leaves the nodes without names, and the label is lost where it fuses them.
+    """
     model = ModelProto()
     model.CopyFrom(proto)
     del model.graph.value_info[:], model.graph.quantization_annotation[:]
@@ -135,6 +144,11 @@ def labelled(proto: ModelProto) -> ModelProto:
     for value in model.graph.output:
         value.name = names.get(value.name, value.name)
     _rename(model.graph, names)
+    if inlined:
+        model = onnx.inliner.inline_local_functions(model)
+        for node in model.graph.node:
+            if node.output and node.output[0].startswith("@"):
+                node.name = node.output[0]
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tempfile
@@ -28,14 +29,13 @@ Progress = Callable[[str], None]
 class Measurement:
     """One contender's figures.
 
-    name: what it is called. path: its file; that of the original for one that was made on the fly.
+    name: the path of its file, and behind a comma what distinguishes it from others of that file.
     runtime: "onnxbin" where it ran on our operator library, else "stock". file_bytes: its size.
     load: creating a session. peak_memory: bytes that a session adds to a process, None if not known.
     latency, profiles: by number of threads; no profiles unless asked for.
     """
 
     name: str
-    path: Path
     runtime: str
     file_bytes: int
     load: Timing
@@ -47,7 +47,6 @@ class Measurement:
         """For JSON: lists instead of numbers as keys."""
         return {
             "name": self.name,
-            "path": str(self.path),
             "runtime": self.runtime,
             "file_bytes": self.file_bytes,
             "load": self.load.as_dict(),
@@ -191,7 +190,9 @@ def _measured(
         for number in threads:
             plural = "thread" if number == 1 else "threads"
             tell(f"timing, {number} {plural}")
-            latency[number] = alternate([entry.runner(entry.session(number)) for entry in contenders], runs)
+            latency[number] = alternate(
+                [functools.partial(entry.run, entry.session(number)) for entry in contenders], runs
+            )
             if layers:
                 tell(f"timing layers, {number} {plural}")
                 profiles[number] = profile(contenders, number, runs)
@@ -199,7 +200,6 @@ def _measured(
     measurements = tuple(
         Measurement(
             name=entry.name,
-            path=entry.path,
             runtime="onnxbin" if entry.kernels else "stock",
             file_bytes=entry.file_bytes,
             load=loads[position],
