@@ -17,7 +17,7 @@ from onnxbin.detection import REASONABLE, Comparison, Evaluation, compare, read_
 from onnxbin.detection.coco import coco_figures
 from onnxbin.images import find_images, read_image
 from onnxbin_cli.console import OutputConsole
-from onnxbin_cli.detectors import open_detector
+from onnxbin_cli.detectors import class_numbers, class_option, open_detector
 from onnxbin_cli.options import ModelFile, detector_options, json_option
 from onnxbin_cli.text import printable
 
@@ -27,13 +27,7 @@ from onnxbin_cli.text import printable
 @click.option("--data", type=click.Path(path_type=Path), help="Labels: COCO json, VOC folder or YOLO folder.")
 @click.option("--images", type=click.Path(path_type=Path), help="Images without labels; needs --against.")
 @click.option("--against", type=ModelFile(), help="The original, to compare with.")
-@click.option(
-    "--class",
-    "classes",
-    multiple=True,
-    metavar="NAME=N",
-    help="The labels' class NAME is the model's number N. Repeatable; by default matched by name.",
-)
+@class_option
 @click.option(
     "--reasonable",
     is_flag=True,
@@ -67,7 +61,7 @@ def evaluate(
     paths = [model] if against is None else [against, model]
     if data is not None:
         labels = read_labels(data)
-        numbers = _numbers(classes)
+        numbers = class_numbers(classes)
         least = REASONABLE if reasonable else 0.0
         results = [
             (str(path), detection.evaluate(open_detector(path, options), labels, numbers, least))
@@ -83,16 +77,6 @@ def evaluate(
     first, second = ([detector(p) for p in pixels] for detector in (open_detector(p, options) for p in paths))
     comparison = compare(first, second)
     click.echo(json.dumps(asdict(comparison), indent=2) if as_json else _sentence(comparison, len(pixels)))
-
-
-def _numbers(classes: tuple[str, ...]) -> dict[str, int] | None:
-    numbers = {}
-    for text in classes:
-        name, _, number = text.rpartition("=")
-        if not name or not number.isdecimal():
-            raise OnnxbinError(f"--class {text!r}: expected NAME=N, such as person=0")
-        numbers[name] = int(number)
-    return numbers or None
 
 
 def _figures(result: Evaluation) -> dict[str, Any]:
