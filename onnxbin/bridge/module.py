@@ -19,9 +19,9 @@ import torch
 from onnx import AttributeProto, GraphProto, NodeProto
 from torch import Tensor, nn
 
-from onnxbin.bridge import ops
+from onnxbin.bridge import ops, subgraph
 from onnxbin.bridge.binary import BinaryConv2d
-from onnxbin.bridge.tensors import is_numeric, to_tensor
+from onnxbin.bridge.tensors import is_numeric, single_precision, to_tensor
 from onnxbin.bridge.upgrade import upgrade
 from onnxbin.cut import WEIGHT_INPUTS
 from onnxbin.errors import OnnxbinError, first_line
@@ -71,12 +71,13 @@ class GraphModule(nn.Module):
 
     def __init__(self, model: onnx.ModelProto, outputs: Sequence[str] | None = None) -> None:
         super().__init__()
-        graph = upgrade(model).graph
+        upgraded = upgrade(model)
+        graph = upgraded.graph
         self._stored_as: dict[str, str] = {}  # tensor name -> attribute name: PyTorch forbids "." in one
         self._add_constants(graph, trainable=_constant_names(model.graph))
         self._graph_inputs = {i.name: i for i in graph.input if i.name not in self._stored_as}
         self.layers = nn.ModuleList()
-        self._nodes = self._build_nodes(graph, layer_names(model))
+        self._nodes = self._build_nodes(upgraded, layer_names(model))
         self.outputs = tuple(outputs if outputs is not None else (o.name for o in graph.output))
         self._plans: dict[tuple[str, ...], _Plan] = {}
         self._plan(self.outputs)
@@ -94,23 +95,20 @@ class GraphModule(nn.Module):
         """
         wanted = tuple(dict.fromkeys((*self.outputs, *also)))
         plan = self._plan(wanted)
-        values: dict[str, Tensor] = {name: getattr(self, self._stored_as[name]) for name in plan.constants}
+        values: dict[str, Any] = {name: getattr(self, self._stored_as[name]) for name in plan.constants}
         for name in plan.inputs:
             if name not in inputs:
                 raise OnnxbinError(f"input {name!r} is missing: the graph needs {list(plan.inputs)}")
-            x = inputs[name]
-            values[name] = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+            values[name] = single_precision(inputs[name])
         for step in plan.steps:
             node = step.node
             arguments = [_value(values, name) if name else None for name in node.inputs]
             try:
                 result = node.run(*arguments)  # type: ignore[misc]
-            except (RuntimeError, IndexError, ValueError, TypeError, OnnxbinError) as error:
+            except Exception as error:  # whatever an op raises: the message names the node
                 raise OnnxbinError(f"{_title(node)} cannot run: {first_line(error)}") from error
-            if isinstance(result, Tensor):
-                values[node.outputs[0]] = result
-            else:
-                values.update(zip(node.outputs, result, strict=False))
+            results = result if isinstance(result, tuple) else (result,)
+            values.update(zip(node.outputs, results, strict=False))
             for name in step.done_with:
                 values.pop(name, None)
         return {name: _value(values, name) for name in wanted}
@@ -206,12 +204,12 @@ class GraphModule(nn.Module):
     def _constant(self, name: str) -> Tensor | None:
         return getattr(self, self._stored_as[name]) if name in self._stored_as else None
 
-    def _build_nodes(self, graph: GraphProto, names: Mapping[str, str]) -> list[_Node]:
+    def _build_nodes(self, model: onnx.ModelProto, names: Mapping[str, str]) -> list[_Node]:
         nodes = []
-        for proto in graph.node:
+        for proto in model.graph.node:
             if proto.op_type == "Constant":
                 continue
-            name = names.get(proto.output[0]) or proto.name or proto.output[0]
+            name = names.get(proto.output[0]) or proto.name or next(filter(None, proto.output), "")
             node = _Node(name, proto.op_type, tuple(proto.input), tuple(proto.output), None)
             if proto.domain == DOMAIN:
                 module = self._binary_module(node, _attributes(proto))
@@ -219,9 +217,35 @@ class GraphModule(nn.Module):
                 node = replace(node, inputs=node.inputs[:1], run=module)
             elif proto.domain in ("", "ai.onnx") and (known := ops.find(proto.op_type)):
                 attributes = _attributes(proto)
+                if known.counts_outputs:
+                    attributes["outputs"] = len(proto.output)
                 node = replace(node, run=partial(known.function, **attributes), attributes=attributes)
+                if graphs := subgraph.bodies(proto):
+                    node = self._with_bodies(node, graphs, model.opset_import)
             nodes.append(node)
         return nodes
+
+    def _with_bodies(self, node: _Node, graphs: Mapping[str, GraphProto], opsets: Any) -> _Node:
+        """The node with modules for the graphs inside of it, or not supported where one of them is not.
+
+        Nothing in them trains: a name in there is not one that weights can be written back by.
+        """
+        try:
+            modules = {
+                name: GraphModule(subgraph.as_model(body, opsets)).requires_grad_(False)
+                for name, body in graphs.items()
+            }
+        except OnnxbinError:
+            return replace(node, run=None)
+        self.layers.extend(modules.values())
+        captured = tuple(dict.fromkeys(name for body in graphs.values() for name in subgraph.captured(body)))
+        assert node.run is not None
+        bodies = {
+            name: subgraph.Body(module, tuple(value.name for value in graphs[name].input), module.outputs)
+            for name, module in modules.items()
+        }
+        run = subgraph.WithBodies(node.run, bodies, captured)
+        return replace(node, inputs=(*node.inputs, *captured), run=run)
 
     def _binary_module(self, node: _Node, attributes: dict[str, Any]) -> BinaryConv2d:
         constants = [self._constant(name) for name in node.inputs[1:]]
@@ -308,8 +332,12 @@ def _constant_names(graph: GraphProto) -> set[str]:
 
 
 def _attributes(node: NodeProto) -> dict[str, Any]:
-    """A node's attributes as the functions of the op table take them."""
-    return {attribute.name: _attribute_value(attribute) for attribute in node.attribute}
+    """A node's attributes as the functions of the op table take them; graphs come another way, types not."""
+    return {
+        attribute.name: _attribute_value(attribute)
+        for attribute in node.attribute
+        if attribute.type not in (AttributeProto.GRAPH, AttributeProto.TYPE_PROTO)
+    }
 
 
 def _attribute_value(attribute: AttributeProto) -> Any:
@@ -318,10 +346,12 @@ def _attribute_value(attribute: AttributeProto) -> Any:
     value = onnx.helper.get_attribute_value(attribute)
     if isinstance(value, bytes):
         return value.decode()
-    return value if isinstance(value, (int, float)) else list(value)
+    if isinstance(value, (int, float)):
+        return value
+    return [item.decode() if isinstance(item, bytes) else item for item in value]
 
 
-def _value(values: Mapping[str, Tensor], name: str) -> Tensor:
+def _value(values: Mapping[str, Any], name: str) -> Any:
     try:
         return values[name]
     except KeyError:  # such as the indices of MaxPool, or the mean of LayerNormalization

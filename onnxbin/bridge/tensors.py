@@ -1,10 +1,13 @@
 """Tensors and element types of ONNX in PyTorch.
 
 16-bit floats are read as float32: a half-precision detector computes and trains in single precision, and its
-weights take their own type again when they are written back.
+weights take their own type again when they are written back. 8-bit floats keep their type, in which PyTorch
+stores and converts but does not compute. Integers of less than 8 bits have no type in PyTorch.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,6 +31,10 @@ _DTYPES: dict[int, torch.dtype] = {
     TensorProto.UINT16: torch.uint16,
     TensorProto.UINT32: torch.uint32,
     TensorProto.UINT64: torch.uint64,
+    TensorProto.FLOAT8E4M3FN: torch.float8_e4m3fn,
+    TensorProto.FLOAT8E4M3FNUZ: torch.float8_e4m3fnuz,
+    TensorProto.FLOAT8E5M2: torch.float8_e5m2,
+    TensorProto.FLOAT8E5M2FNUZ: torch.float8_e5m2fnuz,
 }
 
 
@@ -49,6 +56,14 @@ def to_tensor(proto: TensorProto) -> Tensor:
     """A stored ONNX tensor as a PyTorch tensor of its own memory."""
     dtype = torch_dtype(proto.data_type)
     array = onnx.numpy_helper.to_array(proto)
-    if dtype == torch.float32:
+    if dtype.is_floating_point and dtype != torch.float64:  # 8- and 16-bit floats that NumPy does not have
         array = array.astype(np.float32)
     return torch.from_numpy(np.array(array)).to(dtype)
+
+
+def single_precision(value: Any) -> Any:
+    """A tensor, or the tensors of a sequence, with 16-bit floats as float32; anything else as it is."""
+    if isinstance(value, list):
+        return [single_precision(item) for item in value]
+    half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value

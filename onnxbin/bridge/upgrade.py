@@ -3,10 +3,13 @@
 1. Model-local functions are inlined, except those of the BinaryConv operators, which the bridge knows.
 2. The graph is raised to opset 21. Later opsets change nothing that the op table knows, and are left alone.
 3. What the version converter leaves with the wrong meaning is mended.
-4. A batch of one that is spelled out in constant shapes is freed, so that training may use larger ones.
+4. Ops that are not in the op table but that the ONNX standard itself defines by simpler ops are expanded.
+5. A batch of one that is spelled out in constant shapes is freed, so that training may use larger ones.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import onnx
 from onnx import (
@@ -14,12 +17,14 @@ from onnx import (
     ModelProto,
     NodeProto,
     TensorProto,
+    ValueInfoProto,
     helper,
     inliner,
     numpy_helper,
     version_converter,
 )
 
+from onnxbin.bridge import ops
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.operator import DOMAIN
 from onnxbin.prepare import mend_resize
@@ -42,6 +47,8 @@ def upgrade(model: ModelProto) -> ModelProto:
     opset = next((o.version for o in result.opset_import if o.domain in ("", "ai.onnx")), None)
     if opset is None:
         raise OnnxbinError("the model imports no opset of the standard ONNX domain: run onnx.checker on it")
+    if opset < 9 and any(node.op_type == "Scan" for node in result.graph.node):
+        raise OnnxbinError("Scan of opset 8 is not supported: export the model with opset 9 or later")
     if opset < OPSET:
         try:
             result = version_converter.convert_version(result, OPSET)
@@ -50,8 +57,47 @@ def upgrade(model: ModelProto) -> ModelProto:
             raise OnnxbinError(f"cannot raise the model from opset {opset} to {OPSET}: {reason}") from error
     if opset < 11:
         mend_resize(result)
+    result = _expand(result)
     _free_batch(result)
     return result
+
+
+def _expand(model: ModelProto) -> ModelProto:
+    """The model with the function bodies of the ONNX standard in place of the ops that the table lacks.
+
+    Left as it is where a body depends on types that ONNX cannot infer: the op may not be needed.
+    """
+    lacking = [node for node in _all_nodes(model.graph) if ops.find(node.op_type) is None]
+    if not lacking:
+        return model
+    # The inliner drops attributes that are not given, and wants a type of optional inputs that are not.
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    for node in lacking:
+        if node.domain in opsets and onnx.defs.has(node.op_type, opsets[node.domain], node.domain):
+            _spell_out_defaults(node, onnx.defs.get_schema(node.op_type, opsets[node.domain], node.domain))
+    model.graph.value_info.append(ValueInfoProto(name=""))
+    known = [("", name) for name in ops.names()]
+    try:
+        return inliner.inline_selected_functions(model, known, exclude=True, inline_schema_functions=True)
+    except Exception:  # the inliner asserts in C++
+        return model
+
+
+def _spell_out_defaults(node: NodeProto, schema: onnx.defs.OpSchema) -> None:
+    given = {attribute.name for attribute in node.attribute}
+    node.attribute.extend(
+        attribute.default_value
+        for name, attribute in schema.attributes.items()
+        if name not in given and attribute.default_value.type
+    )
+
+
+def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    """The nodes of a graph and of the graphs inside of them."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            yield from _all_nodes(attribute.g)
 
 
 def _free_batch(model: ModelProto) -> None:

@@ -1,4 +1,4 @@
-"""Gather and scatter; negative indices count from the end."""
+"""Gather and scatter, selection and order; negative indices count from the end."""
 
 from __future__ import annotations
 
@@ -94,3 +94,51 @@ def top_k(
     values, places = x.sort(dim=axis, descending=bool(largest), stable=True)
     (n,) = ints(k)
     return values.narrow(axis, 0, n), places.narrow(axis, 0, n)
+
+
+@op("Compress", differentiable=False)
+def compress(x: Tensor, condition: Tensor, *, axis: int | None = None) -> Tensor:
+    """The slices along the axis (the elements, without one) where the condition, maybe shorter, is true."""
+    places = condition.nonzero().flatten()
+    return x.flatten()[places] if axis is None else x.index_select(axis, places)
+
+
+@op("Unique", differentiable=False)
+def unique(x: Tensor, *, axis: int | None = None, sorted: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The distinct slices along the axis (the elements, without one), sorted or in order of appearance.
+
+    Also where each appears first, which of them each slice of x is, and how often each appears.
+    """
+    values, inverse, counts = torch.unique(x, return_inverse=True, return_counts=True, dim=axis)
+    inverse = inverse.flatten()
+    first = torch.full_like(counts, inverse.numel())
+    first = first.scatter_reduce(0, inverse, torch.arange(inverse.numel(), device=x.device), "amin")
+    if not sorted:
+        order = first.argsort()
+        values = values.index_select(axis or 0, order)
+        first, counts, inverse = first[order], counts[order], order.argsort()[inverse]
+    return values, first, inverse, counts
+
+
+@op("ReverseSequence")
+def reverse_sequence(x: Tensor, lengths: Tensor, *, batch_axis: int = 1, time_axis: int = 0) -> Tensor:
+    """x with the first lengths[b] elements along the time axis in reverse order, for each b of the batch."""
+    x = x.movedim((batch_axis, time_axis), (0, 1))
+    time = torch.arange(x.shape[1], device=x.device)
+    places = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)
+    x = x[torch.arange(x.shape[0], device=x.device)[:, None], places]
+    return x.movedim((0, 1), (batch_axis, time_axis))
+
+
+@op("TensorScatter")
+def tensor_scatter(
+    cache: Tensor, update: Tensor, starts: Tensor | None = None, *, axis: int = -2, mode: str = "linear"
+) -> Tensor:
+    """The cache with an update written along the axis from starts[b] on, for each b of the first axis."""
+    values, update = cache.movedim(axis, 1), update.movedim(axis, 1)
+    rows = torch.arange(values.shape[0], device=cache.device)[:, None]
+    places = torch.arange(update.shape[1], device=cache.device)[None]
+    places = places if starts is None else places + starts[:, None]
+    if mode == "circular":
+        places = places % values.shape[1]
+    return values.index_put((rows, places), update).movedim(1, axis)

@@ -8,6 +8,7 @@ from torch import Tensor
 from onnxbin.bridge.ops.registry import op
 
 op("MatMul")(torch.matmul)
+op("Det")(torch.linalg.det)
 
 
 @op("Gemm")

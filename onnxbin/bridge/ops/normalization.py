@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -50,7 +51,7 @@ def group_normalization(
     return functional.group_norm(x, num_groups, scale, bias, epsilon)
 
 
-@op("LayerNormalization")
+@op("LayerNormalization", counts_outputs=True)
 def layer_normalization(
     x: Tensor,
     scale: Tensor,
@@ -59,11 +60,22 @@ def layer_normalization(
     axis: int = -1,
     epsilon: float = 1e-5,
     stash_type: int = 1,  # noqa: ARG001  all arithmetic is in float32
-) -> Tensor:
-    """Over the axes from `axis` on; scale and bias broadcast to them."""
+    outputs: int = 1,
+) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+    """Over the axes from `axis` on; scale and bias broadcast to them. Also the mean and 1 / deviation."""
     shape = x.shape[axis % x.ndim :]
     scale = scale.expand(shape)
-    return functional.layer_norm(x, shape, scale, None if bias is None else bias.expand(shape), epsilon)
+    y = functional.layer_norm(x, shape, scale, None if bias is None else bias.expand(shape), epsilon)
+    if outputs == 1:
+        return y
+    variance, mean = torch.var_mean(x, list(range(axis % x.ndim, x.ndim)), correction=0, keepdim=True)
+    return y, mean, torch.rsqrt(variance + epsilon)
+
+
+@op("LpNormalization")
+def lp_normalization(x: Tensor, *, axis: int = -1, p: int = 2) -> Tensor:
+    """x over its p-norm along the axis; zeros stay zeros."""
+    return functional.normalize(x, p, axis)
 
 
 @op("LRN")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional
 
 from onnxbin.bridge.ops import window
 from onnxbin.bridge.ops.convolution import conv
-from onnxbin.bridge.ops.registry import op
+from onnxbin.bridge.ops.registry import ints, op
 
 _MAX: dict[int, Callable[..., Tensor]] = {
     1: functional.max_pool1d,
@@ -43,7 +44,7 @@ def _ceil_extra(
     return extra
 
 
-@op("MaxPool")
+@op("MaxPool", counts_outputs=True)
 def max_pool(
     x: Tensor,
     *,
@@ -53,25 +54,102 @@ def max_pool(
     dilations: Sequence[int] | None = None,
     auto_pad: str = "NOTSET",
     ceil_mode: int = 0,
-    storage_order: int = 0,  # noqa: ARG001  of the indices
+    storage_order: int = 0,
+    outputs: int = 1,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Largest value of each window; the padding never wins. Also where it stands in the flattened x."""
+    n = len(kernel_shape)
+    sizes = x.shape[2:]
+    strides = strides or [1] * n
+    dilations = dilations or [1] * n
+    pads = window.resolve_pads(sizes, kernel_shape, strides, dilations, pads, auto_pad)
+    if ceil_mode:
+        begins, ends = window.split_pads(pads)
+        extra = _ceil_extra(sizes, kernel_shape, strides, dilations, pads)
+        pads = begins + [end + e for end, e in zip(ends, extra, strict=True)]
+    begins, ends = window.split_pads(pads)
+    # PyTorch pads both ends alike, and by no more than half a window.
+    explicit = begins != ends or any(2 * p > k for p, k in zip(begins, kernel_shape, strict=True))
+    padding = begins
+    dtype = x.dtype
+    if explicit:
+        lowest = -torch.inf if dtype.is_floating_point else torch.iinfo(dtype).min
+        x, padding = window.pad(x, pads, lowest), [0] * n
+    if not dtype.is_floating_point:
+        x = x.double()
+    if outputs == 1:
+        return _MAX[n](x, kernel_shape, strides, padding, dilations).to(dtype)
+    y, places = _MAX[n](x, kernel_shape, strides, padding, dilations, return_indices=True)
+    # PyTorch counts within a channel of what it was given, ONNX within all of the unpadded tensor.
+    within = torch.unravel_index(places, x.shape[2:])
+    if explicit:
+        within = tuple(place - begin for place, begin in zip(within, begins, strict=True))
+    flat, step = torch.zeros_like(places), 1
+    axes = range(n) if storage_order else reversed(range(n))
+    for axis in axes:
+        flat, step = flat + within[axis] * step, step * sizes[axis]
+    channels = torch.arange(x.shape[0] * x.shape[1], device=x.device).reshape(*x.shape[:2], *[1] * n)
+    return y.to(dtype), flat + channels * step
+
+
+@op("MaxUnpool")
+def max_unpool(
+    x: Tensor,
+    places: Tensor,
+    output_shape: Tensor | None = None,
+    *,
+    kernel_shape: Sequence[int],
+    strides: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
 ) -> Tensor:
-    """Largest value of each window; the padding never wins. The indices are not provided."""
+    """The inverse of MaxPool: each value where its place in the flattened result says, zeros elsewhere."""
+    n = len(kernel_shape)
+    begins, ends = window.split_pads(pads or [0] * (2 * n))
+    shape = [*x.shape[:2]] + [
+        (size - 1) * stride + k - begin - end
+        for size, stride, k, begin, end in zip(
+            x.shape[2:], strides or [1] * n, kernel_shape, begins, ends, strict=True
+        )
+    ]
+    y = x.new_zeros(math.prod(shape)).scatter(0, places.reshape(-1), x.reshape(-1)).reshape(shape)
+    if output_shape is None:
+        return y
+    larger = [wanted - size for wanted, size in zip(ints(output_shape)[2:], shape[2:], strict=True)]
+    return window.pad(y, [0] * n + larger)
+
+
+@op("LpPool")
+def lp_pool(
+    x: Tensor,
+    *,
+    kernel_shape: Sequence[int],
+    strides: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    p: int = 2,
+) -> Tensor:
+    """The p-norm of each window; the padding counts as zeros."""
     n = len(kernel_shape)
     strides = strides or [1] * n
     dilations = dilations or [1] * n
     pads = window.resolve_pads(x.shape[2:], kernel_shape, strides, dilations, pads, auto_pad)
+    extra = [0] * n
     if ceil_mode:
-        begins, ends = window.split_pads(pads)
         extra = _ceil_extra(x.shape[2:], kernel_shape, strides, dilations, pads)
-        pads = begins + [end + e for end, e in zip(ends, extra, strict=True)]
-    begins, ends = window.split_pads(pads)
-    # PyTorch pads both ends alike, and by no more than half a window.
-    if begins != ends or any(2 * p > k for p, k in zip(begins, kernel_shape, strict=True)):
-        lowest = -torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
-        x, begins = window.pad(x, pads, lowest), [0] * n
-    if not x.is_floating_point():
-        return _MAX[n](x.double(), kernel_shape, strides, begins, dilations).to(x.dtype)
-    return _MAX[n](x, kernel_shape, strides, begins, dilations)
+    powers = window.pad(window.pad(x.abs() ** p, pads), [0] * n + extra)
+    return _window_sums(powers, kernel_shape, strides, dilations) ** (1 / p)
+
+
+def _window_sums(
+    x: Tensor, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> Tensor:
+    """The sum of each window, channel by channel."""
+    channels = x.shape[1]
+    ones = torch.ones((channels, 1, *kernel), dtype=x.dtype, device=x.device)
+    sums: Tensor = conv(x, ones, strides=strides, dilations=dilations, group=channels)
+    return sums
 
 
 @op("AveragePool")
@@ -102,12 +180,8 @@ def average_pool(
     counted = torch.ones((1, 1, *x.shape[2:]), dtype=x.dtype, device=x.device)
     counted = window.pad(window.pad(counted, pads, float(count_include_pad)), beyond)
     x = window.pad(window.pad(x, pads), beyond)
-    ones = torch.ones((1, 1, *kernel_shape), dtype=x.dtype, device=x.device)
-    channels = x.shape[1]
-    per_channel = ones.expand(channels, *ones.shape[1:])
-    total: Tensor = conv(x, per_channel, strides=strides, dilations=dilations, group=channels)
-    count: Tensor = conv(counted, ones, strides=strides, dilations=dilations)
-    return total / count
+    total = _window_sums(x, kernel_shape, strides, dilations)
+    return total / _window_sums(counted, kernel_shape, strides, dilations)
 
 
 @op("GlobalAveragePool")
@@ -120,3 +194,10 @@ def global_average_pool(x: Tensor) -> Tensor:
 def global_max_pool(x: Tensor) -> Tensor:
     """Maximum over all spatial axes, which stay as ones."""
     return x.amax(dim=tuple(range(2, x.ndim)), keepdim=True)
+
+
+@op("GlobalLpPool")
+def global_lp_pool(x: Tensor, *, p: int = 2) -> Tensor:
+    """The p-norm over all spatial axes, which stay as ones."""
+    norm: Tensor = torch.linalg.vector_norm(x, p, tuple(range(2, x.ndim)), keepdim=True)
+    return norm

@@ -24,19 +24,35 @@ def _mean(x: Tensor, axes: list[int], keep: bool) -> Tensor:
     return x.mean(axes, keepdim=keep)
 
 
-def _extreme(function: Callable[..., Tensor]) -> Callable[[Tensor, list[int], bool], Tensor]:
-    def reduce(x: Tensor, axes: list[int], keep: bool) -> Tensor:
-        return function(x, axes, keepdim=keep)
+def _max(x: Tensor, axes: list[int], keep: bool) -> Tensor:
+    return torch.amax(_never_empty(x, axes, largest=False), axes, keepdim=keep)
 
-    return reduce
+
+def _min(x: Tensor, axes: list[int], keep: bool) -> Tensor:
+    return torch.amin(_never_empty(x, axes, largest=True), axes, keepdim=keep)
+
+
+def _never_empty(x: Tensor, axes: list[int], largest: bool) -> Tensor:
+    """x, or where the axes hold nothing, one element: the largest or the smallest of the type."""
+    if all(x.shape[axis] for axis in axes):
+        return x
+    if x.is_floating_point():
+        extreme = torch.inf if largest else -torch.inf
+    elif x.dtype == torch.bool:
+        extreme = largest
+    else:
+        extreme = torch.iinfo(x.dtype).max if largest else torch.iinfo(x.dtype).min
+    return x.new_full([1 if axis in axes else n for axis, n in enumerate(x.shape)], extreme)
 
 
 _REDUCTIONS: dict[str, Callable[[Tensor, list[int], bool], Tensor]] = {
     "ReduceL1": lambda x, axes, keep: _sum(x.abs(), axes, keep),
     "ReduceL2": lambda x, axes, keep: torch.linalg.vector_norm(x, 2, axes, keep),
-    "ReduceMax": _extreme(torch.amax),
+    "ReduceLogSum": lambda x, axes, keep: _sum(x, axes, keep).log(),
+    "ReduceLogSumExp": lambda x, axes, keep: torch.logsumexp(x, axes, keep),
+    "ReduceMax": _max,
     "ReduceMean": _mean,
-    "ReduceMin": _extreme(torch.amin),
+    "ReduceMin": _min,
     "ReduceProd": _prod,
     "ReduceSum": _sum,
     "ReduceSumSquare": lambda x, axes, keep: _sum(x * x, axes, keep),
@@ -87,3 +103,15 @@ def cum_sum(x: Tensor, axis: Tensor, *, exclusive: int = 0, reverse: int = 0) ->
     sums = x.cumsum(dim, dtype=x.dtype)
     sums = sums - x if exclusive else sums
     return sums.flip(dim) if reverse else sums
+
+
+@op("CumProd")
+def cum_prod(x: Tensor, axis: Tensor, *, exclusive: int = 0, reverse: int = 0) -> Tensor:
+    """Running products along the axis, with the same options as CumSum."""
+    dim = int(axis)
+    x = x.flip(dim) if reverse else x
+    if exclusive:
+        first = torch.ones_like(x.narrow(dim, 0, 1))
+        x = torch.cat([first, x.narrow(dim, 0, x.shape[dim] - 1)], dim)
+    products = x.cumprod(dim, dtype=x.dtype)
+    return products.flip(dim) if reverse else products

@@ -2,7 +2,9 @@
 
 A registered function reads like the op's schema: it takes the node's inputs in order (None where an optional
 one is absent) and the node's attributes as keyword arguments of the same names, with the schema's defaults.
-It returns one tensor, or a sequence of them for a node with several outputs.
+It returns the value of the node's output, or a tuple for a node that may have several. A value is a tensor, a
+list of values (an ONNX sequence), or None (an absent optional). A graph inside of a node, such as a branch of
+If, is an attribute to call with its inputs; it answers with the tuple of its outputs.
 
 Small integer tensors (shapes, axes, indices) are ordinary int64 tensors on the CPU, so that shape arithmetic
 is exact; `ints` reads one into Python.
@@ -16,7 +18,8 @@ from typing import Any
 
 from torch import Tensor
 
-Function = Callable[..., Any]  # (*inputs: Tensor | None, **attributes) -> Tensor | Sequence[Tensor]
+Function = Callable[..., Any]  # (*inputs, **attributes) -> value or tuple of values
+Body = Callable[..., tuple[Any, ...]]  # a graph inside of a node: (*inputs) -> outputs
 
 
 @dataclass(frozen=True)
@@ -25,22 +28,27 @@ class Operator:
 
     function: as described in the module docstring.
     differentiable: whether a useful gradient reaches the inputs; False for selections, comparisons, rounding.
+    counts_outputs: whether the function takes the number of the node's outputs as the keyword `outputs`,
+        because further ones cost time.
     """
 
     function: Function
     differentiable: bool
+    counts_outputs: bool
 
 
 _TABLE: dict[str, Operator] = {}
 
 
-def op(name: str, *, differentiable: bool = True) -> Callable[[Function], Function]:
+def op(
+    name: str, *, differentiable: bool = True, counts_outputs: bool = False
+) -> Callable[[Function], Function]:
     """Register the decorated function as the meaning of the op `name` of the standard domain."""
 
     def register(function: Function) -> Function:
         if name in _TABLE:
             raise ValueError(f"{name} is registered twice")
-        _TABLE[name] = Operator(function, differentiable)
+        _TABLE[name] = Operator(function, differentiable, counts_outputs)
         return function
 
     return register
@@ -57,8 +65,8 @@ def names() -> list[str]:
 
 
 def ints(tensor: Tensor | Sequence[int]) -> list[int]:
-    """A one-dimensional integer tensor as Python integers; lists pass through."""
-    return tensor.tolist() if isinstance(tensor, Tensor) else list(tensor)
+    """An integer tensor of one element or one dimension as Python integers; lists pass through."""
+    return tensor.reshape(-1).tolist() if isinstance(tensor, Tensor) else list(tensor)
 
 
 def axes_of(axes: Tensor | Sequence[int] | None, rank: int) -> list[int]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from onnxbin.bridge.ops.registry import axes_of, ints, op
+from onnxbin.bridge.tensors import torch_dtype
 
 
 @op("Shape", differentiable=False)
@@ -154,16 +155,24 @@ def depth_to_space(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
 
 
 @op("SpaceToDepth")
-def space_to_depth(x: Tensor, *, blocksize: int) -> Tensor:
-    """[N, C, H b, W b] -> [N, b b C, H, W]."""
+def space_to_depth(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
+    """[N, C, H b, W b] -> [N, C b b, H, W], the inverse of DepthToSpace in the same mode."""
     n, c, h, w = x.shape
     b = blocksize
+    if mode == "CRD":
+        return functional.pixel_unshuffle(x, b)
     x = x.reshape(n, c, h // b, b, w // b, b)
     return x.permute(0, 3, 5, 1, 2, 4).reshape(n, c * b * b, h // b, w // b)
 
 
 @op("Range")
-def range_(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
+def range_(
+    start: Tensor,
+    limit: Tensor,
+    delta: Tensor,
+    *,
+    stash_type: int = 1,  # noqa: ARG001  16-bit floats count in float32
+) -> Tensor:
     """start, start + delta, ... short of the limit, in the type of start."""
     return torch.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)
 
@@ -172,3 +181,17 @@ def range_(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
 def constant_of_shape(sizes: Tensor, *, value: Tensor | None = None) -> Tensor:
     """One value (float 0 without one) in the given shape."""
     return torch.zeros(ints(sizes)) if value is None else value.reshape(()).expand(ints(sizes)).clone()
+
+
+@op("Trilu")
+def trilu(x: Tensor, k: Tensor | None = None, *, upper: int = 1) -> Tensor:
+    """The upper (or lower) triangle of each matrix, from the k-th diagonal on; zeros elsewhere."""
+    diagonal = 0 if k is None else int(k)
+    return x.triu(diagonal) if upper else x.tril(diagonal)
+
+
+@op("EyeLike", differentiable=False)
+def eye_like(x: Tensor, *, dtype: int | None = None, k: int = 0) -> Tensor:
+    """Ones on the k-th diagonal of a matrix of x's shape, in x's type or the one given."""
+    eye = torch.ones(x.shape, device=x.device).triu(k).tril(k)
+    return eye.to(x.dtype if dtype is None else torch_dtype(dtype))
