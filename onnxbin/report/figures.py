@@ -16,12 +16,14 @@ class ModelFigures:
     """What a model measures.
 
     bytes: of its file. average_precision: at IoU 0.5 on the labelled images, the mean over their classes.
-    latency: of one image, in milliseconds, the median. None: not measured.
+    latency: of one image, in milliseconds, the median. quartiles: between which half of the latencies lie.
+    None: not measured.
     """
 
     bytes: int
     average_precision: float | None
     latency: float | None
+    quartiles: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ QUALITIES = (
     Quality(
         "average_precision",
         "AP@0.5",
-        "Average precision at IoU 0.5 on labelled images.",
+        "Average precision at IoU 0.5 on the labelled images, the mean over their classes.",
     ),
     Quality(
         "boxes",

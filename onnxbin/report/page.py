@@ -18,6 +18,7 @@ from markupsafe import Markup
 from onnxbin import text
 from onnxbin.report.figures import Figures, ModelFigures, StepFigures
 from onnxbin.report.pictures import SHOWING, Pair
+from onnxbin.report.plots import Curve
 from onnxbin.report.run import Run
 from onnxbin.report.theme import DARK, LIGHT
 from onnxbin.version import __version__
@@ -25,27 +26,23 @@ from onnxbin.version import __version__
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot by day and by night, as SVG files. alt: what it shows, for those who cannot see it."""
+    """A curve drawn by day and by night, as SVG files."""
 
+    curve: Curve
     light: bytes
     dark: bytes
-    alt: str
-    caption: str
 
 
 @dataclass(frozen=True)
 class Content:
     """What a page shows.
 
-    model_name, file_name: of the original and of the compressed model. notes: what could not be shown, and
-    why. held_back: the pairs are of images that the run was not trained on. facts: what was used. command:
-    what repeats the run.
+    notes: what could not be shown, and why. held_back: the pairs are of images held back from training.
+    facts: what was used, each with its term. command: what repeats the run.
     """
 
     run: Run
     figures: Figures
-    model_name: str
-    file_name: str
     notes: Sequence[str]
     plots: Sequence[Plot]
     pairs: Sequence[Pair]
@@ -61,6 +58,8 @@ def render(content: Content) -> str:
     template = _environment().from_string(_resource("page.html.jinja"))
     return template.render(
         **{name: getattr(content, name) for name in Content.__dataclass_fields__},
+        model_name=content.run.model.name,
+        file_name=content.run.output.name,
         light=asdict(LIGHT),
         dark=asdict(DARK),
         style=Markup(_resource("page.css")),

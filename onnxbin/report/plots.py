@@ -25,6 +25,7 @@ from onnxbin.text import shortened
 # In inches: the axes. The layers' names stand above them, slanted, and need so much room along the axis each.
 _WIDTH, _HEIGHT = 2.8, 2.2
 _NAME_LETTERS, _NAME_SIZE, _NAME_ANGLE, _NAME_SPACE = 22, 6.5, 62, 0.13
+_LABEL_SIZE, _LABEL_SPACE = 7.5, 0.32
 
 _TICKS = {
     1.6: (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6),
@@ -36,12 +37,13 @@ _TICKS = {
 
 @dataclass(frozen=True)
 class Point:
-    """One step in a plot: its number and layer, the file ratio it reached, and the value there."""
+    """One step in a plot: its number and layer, the file ratio it reached, the value there and its spread."""
 
     number: int
     layer: str
     ratio: float
     value: float
+    spread: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Curve:
     """What one plot shows.
 
     label: of the value's axis. points: the steps, in order. original: the value of the original, if known.
-    share: the values are shares, at most 1. form: how a value is written, such as "{:.3f}".
+    share: the values are shares, at most 1. form: how a value is written, such as "{:.3f}". caption: what
+    the values are, in sentences.
     """
 
     label: str
@@ -57,6 +60,7 @@ class Curve:
     original: float | None
     share: bool
     form: str
+    caption: str
 
 
 def svg(curve: Curve, theme: Theme) -> bytes:
@@ -114,31 +118,31 @@ def _draw(curve: Curve, theme: Theme) -> Figure:
         axes.plot([1, *ratios], [curve.original, *values], color=theme.accent, linewidth=1.4)
         axes.axhline(curve.original, color=theme.original, linewidth=1, linestyle=(0, (4, 3)))
         axes.plot([1], [curve.original], "o", color=theme.original, markersize=5.5, clip_on=False, zorder=3)
+    for point in curve.points:
+        if point.spread is not None:
+            axes.vlines(point.ratio, *point.spread, color=theme.accent, alpha=0.4, linewidth=2)
     axes.plot(ratios, values, "o", color=theme.accent, markersize=4.5, markeredgecolor=theme.ground)
-    # The higher of the two is labelled above, the lower below.
-    above = curve.original is not None and values[-1] > curve.original
-    label: dict[str, Any] = {"textcoords": "offset points", "horizontalalignment": "right"}
-    axes.annotate(
-        curve.form.format(values[-1]),
-        xy=(ratios[-1], values[-1]),
-        xytext=(4, 5 if above else -5),
-        verticalalignment="bottom" if above else "top",
-        color=theme.accent,
-        weight="bold",
-        **label,
-    )
-    if curve.original is not None:
-        axes.annotate(
-            f"original {curve.form.format(curve.original)}",
-            xy=(1, curve.original),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, -3 if above else 3),
-            verticalalignment="top" if above else "bottom",
-            color=theme.original,
-            bbox={"facecolor": theme.ground, "edgecolor": "none", "pad": 0.8},
-            **label,
-        )
+    _margin_labels(axes, curve, theme)
     return figure
+
+
+def _margin_labels(axes: Axes, curve: Curve, theme: Theme) -> None:
+    """What was and what has become of it, right of the axes, each at the height of its value."""
+    labels = [(curve.points[-1].value, "compressed", theme.accent)]
+    if curve.original is not None:
+        labels.append((curve.original, "original", theme.original))
+    labels.sort(key=lambda label: label[0])
+    heights = np.array([_position(axes, (1, value))[1] for value, _, _ in labels])
+    for (value, name, colour), height in zip(labels, _spread(heights, _LABEL_SPACE / _HEIGHT), strict=True):
+        axes.text(
+            1.03,
+            height,
+            f"{name}\n{curve.form.format(value)}",
+            transform=axes.transAxes,
+            color=colour,
+            fontsize=_LABEL_SIZE,
+            verticalalignment="center",
+        )
 
 
 def _axes(axes: Axes, curve: Curve) -> None:
@@ -150,14 +154,14 @@ def _axes(axes: Axes, curve: Curve) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}\N{MULTIPLICATION SIGN}")
     axes.set_xlabel("how many times smaller the file is")
-    values = [point.value for point in curve.points]
+    values = [max(point.spread or (point.value,)) for point in curve.points]
     values += [] if curve.original is None else [curve.original]
     if curve.share:
         low = _lowest(min(values))
-        axes.set_ylim(low, 1 + 0.1 * (1 - low))
+        axes.set_ylim(low, 1 + 0.03 * (1 - low))
         axes.set_yticks([low + (1 - low) * i / 5 for i in range(6)])
     else:
-        axes.set_ylim(0, 1.25 * max(values))
+        axes.set_ylim(0, 1.1 * max(values))
     axes.set_ylabel(curve.label)
     axes.grid(axis="y")
     axes.set_axisbelow(True)
@@ -175,7 +179,7 @@ def _names(axes: Axes, points: Sequence[Point], theme: Theme) -> None:
     room = int(_WIDTH / _NAME_SPACE)
     # Counted from the last: what the run reached is always named.
     shown = list(reversed(points))[:: -(-len(points) // room)][::-1]
-    wanted = np.array([_position(axes, point.ratio) for point in shown])
+    wanted = np.array([_position(axes, (point.ratio, 0))[0] for point in shown])
     for point, place in zip(shown, _spread(wanted, _NAME_SPACE / _WIDTH), strict=True):
         axes.annotate(
             _name(point),
@@ -204,10 +208,10 @@ def _name(point: Point) -> str:
     return f"{point.number} {shortened(point.layer.removesuffix('/Conv'), _NAME_LETTERS)}"
 
 
-def _position(axes: Axes, ratio: float) -> float:
-    """Where a ratio lies along the axis, 0 to 1."""
-    pixels = axes.transData.transform((ratio, 0))
-    return float(axes.transAxes.inverted().transform(pixels)[0])
+def _position(axes: Axes, point: tuple[float, float]) -> npt.NDArray[np.float64]:
+    """Where a point of the data lies in the axes, each coordinate 0 to 1."""
+    place: npt.NDArray[np.float64] = axes.transAxes.inverted().transform(axes.transData.transform(point))
+    return place
 
 
 def _spread(wanted: npt.NDArray[np.float64], space: float) -> npt.NDArray[np.float64]:
