@@ -51,3 +51,11 @@ def preprocessing(value: Preprocessing) -> str:
         for values in (value.mean, value.std)
     )
     return f"{value.channels.upper()}, {value.resize}, mean {mean}, std {std}"
+
+
+def shortened(text: str, length: int) -> str:
+    """Text of at most `length` characters: its middle gives way, for names differ at their ends."""
+    if len(text) <= length:
+        return text
+    head = (length - 1) // 3
+    return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (length - 1 - head) :]}"
