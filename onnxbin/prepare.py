@@ -30,22 +30,31 @@ from onnxbin.surgery import TensorNames, exported, imported, is_standard
 
 def prepare(proto: ModelProto) -> ModelProto:
     """The prepared copy of a model. Raises OnnxbinError where its opset cannot be raised."""
-    if opset(proto) < LOWEST_OPSET:
-        proto = _raise_opset(proto)
-    proto = _without_listed_initializers(proto)
-    sizes = spatial_sizes(proto)
+    proto = standardize(proto)
     graph = imported(proto)
     names = TensorNames(graph)
-    _lift_constants(graph, names)
-    for node in [node for node in graph.nodes if is_standard(node, "Conv")]:
-        _make_pads_explicit(node, sizes)
     for node in [node for node in graph.nodes if is_standard(node, "BatchNormalization")]:
         _fold_batch_norm(node, graph, names)
     graph.cleanup(remove_unused_graph_inputs=False)
     return exported(graph, proto)
 
 
-def _raise_opset(proto: ModelProto) -> ModelProto:
+def standardize(proto: ModelProto) -> ModelProto:
+    """A copy after rules 1 to 4, which change no number that the model computes. Raises as `prepare` does."""
+    proto = _without_listed_initializers(raise_opset(proto))
+    sizes = spatial_sizes(proto)
+    graph = imported(proto)
+    names = TensorNames(graph)
+    _lift_constants(graph, names)
+    for node in [node for node in graph.nodes if is_standard(node, "Conv")]:
+        _make_pads_explicit(node, sizes)
+    return exported(graph, proto)
+
+
+def raise_opset(proto: ModelProto) -> ModelProto:
+    """Rule 1 alone: the model itself, or a copy of the lowest opset that function bodies can have."""
+    if opset(proto) >= LOWEST_OPSET:
+        return proto
     if proto.functions:  # the converter would drop them
         proto = onnx.inliner.inline_local_functions(proto)
     try:

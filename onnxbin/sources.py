@@ -1,4 +1,4 @@
-"""Where models come from: a file, the ONNX model zoo, Hugging Face.
+"""Where models come from, a file, the ONNX model zoo, Hugging Face; and where what is made of them goes.
 
 `fetch` turns a name of any kind into a local file; what is downloaded is checked and kept in a cache.
 
@@ -30,7 +30,7 @@ import google.protobuf.message
 import onnx
 
 from onnxbin.errors import OnnxbinError, first_line
-from onnxbin.model import write_atomically
+from onnxbin.model import Model, check_writable, write_atomically
 
 HUB, HUGGING_FACE = "hub:", "hf:"
 
@@ -65,6 +65,15 @@ def default_output(model: Path, suffix: str) -> Path:
     beside = model.with_suffix(suffix)
     fetched = any(model.absolute().is_relative_to(cache) for cache in _caches())
     return Path(beside.name) if fetched else beside
+
+
+def output_file(output: Path | None, original: Model, suffix: str) -> Path:
+    """The file to write, with links followed: `output`, or the default. OnnxbinError where it cannot be."""
+    target = (output or default_output(original.path, suffix)).resolve()
+    if target in [file.resolve() for file in (original.path, *original.external)]:
+        raise OnnxbinError(f"{target}: is the model itself, or a part of it; name another output file")
+    check_writable(target)
+    return target
 
 
 def _caches() -> Iterator[Path]:

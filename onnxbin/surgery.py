@@ -9,8 +9,9 @@ matched by their first output, which survives surgery on the node itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from onnx_graphsurgeon.logger import G_LOGGER
 
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.model import opset
-from onnxbin.operator import BinaryWeight, QuantInput, Quantizer, function
+from onnxbin.operator import OP_TYPES, BinaryWeight, QuantInput, Quantizer, SignInput, function
 from onnxbin.operator.function import DOMAIN, QUANT, REAL, SIGN, VERSION
 
 LOWEST_IR_WITH_FUNCTIONS = 8
@@ -190,6 +191,40 @@ def with_binary_layers(proto: ModelProto, layers: Mapping[str, BinaryLayer]) -> 
     for layer in layers.values():
         _provide_function(model, op_type(layer.quantizer))
     return model
+
+
+def binary_layers(proto: ModelProto) -> dict[str, BinaryLayer]:
+    """The nodes of our operator family in the main graph: what `with_binary_layers` wrote.
+
+    Raises OnnxbinError where one has inputs that are not stored in the model, or do not fit each other.
+    """
+    stored = {tensor.name: tensor for tensor in proto.graph.initializer}
+    names = layer_names(proto)
+    layers = {}
+    for node in proto.graph.node:
+        if node.domain != DOMAIN:
+            continue
+        missing = [name for name in node.input[1:] if name not in stored]
+        if node.op_type not in OP_TYPES or missing:
+            raise OnnxbinError(
+                f"node {names[node.output[0]]!r}: expected one of {', '.join(OP_TYPES)} with stored weights, "
+                f"found {node.op_type} with {', '.join(missing) or 'stored ones'} computed"
+            )
+        w, scale, bias, *quantizer = (onnx.numpy_helper.to_array(stored[name]) for name in node.input[1:])
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        layers[names[node.output[0]]] = BinaryLayer(
+            BinaryWeight.from_packed(w, scale, tuple(attributes["weight_shape"])),
+            bias,
+            _quantizer(node.op_type, quantizer, attributes),
+        )
+    return layers
+
+
+def _quantizer(op: str, constants: Sequence[Array], attributes: Mapping[str, Any]) -> Quantizer:
+    if op == REAL:
+        return None
+    step, zero = constants
+    return SignInput(step, zero) if op == SIGN else QuantInput(step, zero, attributes["x_bits"])
 
 
 def op_type(quantizer: Quantizer) -> str:

@@ -1,0 +1,102 @@
+"""What a graph computes from its constants alone, computed once.
+
+Exporters leave a weight as arithmetic on stored tensors: unpacked bits, quantised floats, a product of signs
+and scales. ONNX Runtime evaluates that part of the graph here as it would at load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import ModelProto, NodeProto, helper
+
+from onnxbin.agreement import run
+from onnxbin.operator import stock_session
+from onnxbin.surgery import exported, imported
+
+_RANDOM = {
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+}
+
+
+def constant_values(proto: ModelProto, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+    """The values of those of the named tensors that depend on nothing but constants."""
+    stored = {tensor.name: tensor for tensor in proto.graph.initializer}
+    values = {name: onnx.numpy_helper.to_array(stored[name]) for name in set(names) & stored.keys()}
+    producers = _constant_producers(proto, set(stored))
+    computed = sorted(set(names) & producers.keys())
+    if computed:
+        part = _part_of(proto, computed, producers)
+        results = run(stock_session(part), computed, {})
+        values |= {name: np.asarray(value) for name, value in zip(computed, results, strict=True)}
+    return values
+
+
+def with_stored_weights(proto: ModelProto) -> ModelProto:
+    """A copy of the model with the weights of all Convs, where they are computed from constants, stored.
+
+    These Convs also state their kernel's shape, which OpenCV 4 asks for.
+    """
+    wanted = {node.input[1] for node in proto.graph.node if node.op_type == "Conv" and len(node.input) > 1}
+    values = constant_values(proto, wanted - {tensor.name for tensor in proto.graph.initializer})
+    model = ModelProto()
+    model.CopyFrom(proto)
+    kept = [node for node in proto.graph.node if not values.keys() & set(node.output)]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    for node in model.graph.node:
+        if node.op_type == "Conv" and node.input[1] in values and not _has(node, "kernel_shape"):
+            node.attribute.append(helper.make_attribute("kernel_shape", values[node.input[1]].shape[2:]))
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(v, name) for name, v in sorted(values.items())
+    )
+    graph = imported(model)
+    graph.cleanup(remove_unused_graph_inputs=False)
+    return exported(graph, model)
+
+
+def _has(node: NodeProto, attribute: str) -> bool:
+    return any(a.name == attribute for a in node.attribute)
+
+
+def _constant_producers(proto: ModelProto, constants: set[str]) -> dict[str, NodeProto]:
+    """Tensor -> the node that computes it from constants alone. Nodes come in order."""
+    producers: dict[str, NodeProto] = {}
+    known = {*constants, ""}
+    for node in proto.graph.node:
+        has_graph = any(a.HasField("g") or a.graphs for a in node.attribute)
+        foreign = node.domain not in ("", "ai.onnx")
+        if not has_graph and not foreign and node.op_type not in _RANDOM and known.issuperset(node.input):
+            producers.update((name, node) for name in node.output if name)
+            known.update(node.output)
+    return producers
+
+
+def _part_of(proto: ModelProto, outputs: list[str], producers: dict[str, NodeProto]) -> ModelProto:
+    """A model without inputs that computes the named tensors."""
+    needed: set[str] = set()
+    waiting = list(outputs)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting.extend(producers[name].input if name in producers else ())
+    nodes = [node for node in proto.graph.node if any(producers.get(name) is node for name in node.output)]
+    graph = helper.make_graph(
+        [node for node in nodes if needed & set(node.output)],
+        "constants",
+        [],
+        [onnx.ValueInfoProto(name=name) for name in outputs],
+        [tensor for tensor in proto.graph.initializer if tensor.name in needed],
+    )
+    standard = [entry for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
+    return helper.make_model(graph, ir_version=proto.ir_version, opset_imports=standard)

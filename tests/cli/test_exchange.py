@@ -1,0 +1,69 @@
+"""`onnxbin import` and `onnxbin export` as a user meets them."""
+
+import json
+from pathlib import Path
+
+import graphs
+import onnx
+import pytest
+
+BREVITAS = Path(__file__).parents[1] / "exchange" / "brevitas.onnx"
+
+
+@pytest.fixture
+def small(onnxbin, tmp_path):
+    """A compressed model."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(graphs.chain([8, 64, 64, 64, 6], shape=(1, 3, 32, 32)).SerializeToString())
+    assert onnxbin("compress", path, "--no-finetune").returncode == 0
+    return tmp_path / "model.binary.onnx"
+
+
+def test_import(onnxbin, tmp_path):
+    path = tmp_path / "small.onnx"
+    result = onnxbin("import", BREVITAS, "-o", path)
+    assert result.returncode == 0, result.stderr
+    assert "3 of 4 convolutions are binary" in result.stdout
+    assert "BinaryConvSign 16x8x3x3" in result.stdout
+    again = json.loads(onnxbin("import", BREVITAS, "-o", path, "--json").stdout)
+    assert again["bytes"] == path.stat().st_size
+    assert [layer["op"] for layer in again["layers"]][1:3] == ["BinaryConvSign"] * 2
+
+
+def test_export_and_import_again(onnxbin, small, tmp_path):
+    exported, returned = tmp_path / "qonnx.onnx", tmp_path / "returned.onnx"
+    result = onnxbin("export", small, "--qonnx", "-o", exported)
+    assert result.returncode == 0, result.stderr
+    assert "weights are floats" in result.stdout
+    assert onnxbin("import", exported, "-o", returned).returncode == 0
+    ops = [[node.op_type for node in onnx.load(path).graph.node] for path in (small, returned)]
+    assert ops[0] == ops[1]
+
+
+@pytest.mark.parametrize("options", [["--inline"], ["--inline", "--float-weights"]])
+def test_export_inline(onnxbin, small, tmp_path, options):
+    path = tmp_path / "plain.onnx"
+    result = onnxbin("export", small, *options, "-o", path, "--json")
+    assert json.loads(result.stdout)["bytes"] == path.stat().st_size
+    assert not onnx.load(path).functions
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["export", "{model}", "-o", "{other}"], "give --inline or --qonnx"),
+        (["export", "{model}", "--inline", "--qonnx", "-o", "{other}"], "one of the two"),
+        (["export", "{model}", "--qonnx", "--float-weights", "-o", "{other}"], "goes with --inline"),
+        (["export", "{model}", "--qonnx", "-o", "{model}"], "is the model itself"),
+        (["export", "{real}", "--qonnx", "-o", "{other}"], "no binary layer"),
+        (["export", "{real}", "--inline", "-o", "{other}"], "no local functions"),
+        (["import", "{real}", "-o", "{other}"], "nothing to import"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(onnxbin, small, tmp_path, arguments, expected):
+    names = {"model": small, "real": tmp_path / "model.onnx", "other": tmp_path / "other.onnx"}
+    result = onnxbin(*(argument.format(**names) for argument in arguments))
+    assert result.returncode == 2
+    assert expected in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not names["other"].exists()
