@@ -10,7 +10,10 @@ from onnxbin_cli.compress import compress
 from onnxbin_cli.detect import detect
 from onnxbin_cli.doctor import doctor
 from onnxbin_cli.evaluate import evaluate
+from onnxbin_cli.export import export
+from onnxbin_cli.import_ import import_
 from onnxbin_cli.inspect import inspect
+from onnxbin_cli.report import report
 from onnxbin_cli.text import printable
 
 
@@ -25,7 +28,7 @@ def cli() -> None:
     """
 
 
-for command in (bench, compress, detect, doctor, evaluate, inspect):
+for command in (bench, compress, detect, doctor, evaluate, export, import_, inspect, report):
     cli.add_command(command)
 
 
