@@ -1,7 +1,7 @@
 """The convolutions that are timed beside each other: ONNX Runtime's, OpenVINO's, and ours.
 
-Each contender is a function of no arguments that convolves one image once, floats in and floats out, in memory
-that was set aside before: no allocation, no copy by Python is timed.
+Each contender is a function of no arguments that convolves one image once, floats in and floats out, in
+memory that was set aside before: no allocation, no copy by Python is timed.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ OURS = {
 
 @dataclass(frozen=True)
 class Shape:
-    """A square convolution, padded so that stride 1 keeps the size; depthwise ones have channels = outputs."""
+    """A square convolution, padded so that stride 1 keeps the size; depthwise ones keep the channels."""
 
     channels: int
     outputs: int

@@ -3,8 +3,8 @@
     python custom_ops/bench/convolutions.py BUILD [--threads 1] [--rounds 40] [--all] [--only TEXT] [--json]
 
 BUILD is a folder that CMake built with -DONNXBIN_BUILD_BENCH=ON. For each shape: the median milliseconds of
-ONNX Runtime's fp32 Conv; for every other contender, how many times faster than that it is; and below ours, the
-percentage of the peak that its kernel reaches, which BUILD/kernel_peaks measures first, on data in the
+ONNX Runtime's fp32 Conv; for every other contender, how many times faster than that it is; and below ours,
+the percentage of the peak that its kernel reaches, which BUILD/kernel_peaks measures first, on data in the
 first-level cache. (Depthwise convolutions are in floats, whatever their input: their peak is that of reals.)
 ONNXBIN_ISA chooses our kernels. Machines may be shared: rounds alternate between the
 contenders, so that all meet the same load, and ratios are what to read.

@@ -82,6 +82,21 @@ def shapes() -> list[Case]:
         replace(base, group=2, group_channels=33, group_outputs=17),
         replace(base, group=3, group_channels=7, group_outputs=40, strides=(1, 2)),
     ]
+    depthwise = [
+        replace(
+            base,
+            group=2,
+            group_channels=1,
+            group_outputs=1 + w % 2,
+            kernel=(k, k),
+            strides=(1 + w // 2 % 3, stride),
+            pads=(k // 2, k // 2, w % 3, k // 2),
+            size=(2 + w * 7 % 16, w),
+        )
+        for k in (2, 3, 5)
+        for stride in (1, 2)
+        for w in range(3, 37)
+    ]
     others = [
         replace(base, batch=3, group_channels=9),
         replace(base, batch=0),
@@ -92,7 +107,7 @@ def shapes() -> list[Case]:
         replace(base, per_channel=True, group=2, group_channels=35),
         replace(base, group_channels=300, group_outputs=50, size=(13, 13)),
     ]
-    return channels + outputs + widths + columns + geometry + groups + others
+    return channels + outputs + widths + columns + geometry + groups + depthwise + others
 
 
 @pytest.mark.parametrize(("op", "x_bits"), INPUTS)

@@ -56,9 +56,11 @@ struct Reals16 {
   static Sum Add(Sum sum, Input x, Weights w) { return _mm512_fmadd_ps(x, w, sum); }
 
   static Sum LoadSome(const float* p, int64_t count) {
+    if (count >= kLanes) return Load(p);
     return _mm512_maskz_loadu_ps(FirstLanes(count), p);
   }
   static void StoreSome(float* p, Sum v, int64_t count) {
+    if (count >= kLanes) return Store(p, v);
     _mm512_mask_storeu_ps(p, FirstLanes(count), v);
   }
   static void Separate(Sum a, Sum b, Sum* even, Sum* odd) {

@@ -23,48 +23,53 @@
 namespace onnxbin {
 namespace {
 
-template <int kLanes>
-inline typename Vectors<kLanes>::Floats PlanarValue(const Quantizer& quantizer, float threshold,
-                                                    typename Vectors<kLanes>::Floats x) {
-  using V = Vectors<kLanes>;
+template <typename Step, Quantizer::Kind kind>
+void FillPlaneOf(const PlanarInput& input) {
+  using V = Vectors<Step::kLanes>;
   using Floats = typename V::Floats;
-  if (quantizer.kind == Quantizer::Kind::kSign) {
-    const Floats plus = Floats{} + 1.0f;
-    return V::Signs(x, threshold) ? plus : -plus;
-  }
-  if (quantizer.kind == Quantizer::Kind::kQuant) {
-    return __builtin_convertvector(V::Quanta(x, quantizer), Floats) - quantizer.zero;
-  }
-  return x;
-}
-
-template <typename Step>
-void FillPlane(const PlanarInput& input) {
   constexpr int64_t kLanes = Step::kLanes;
-  const Quantizer& quantizer = input.quantizer;
-  const float threshold =
-      quantizer.thresholds ? quantizer.thresholds[input.channel * quantizer.threshold_step] : 0.0f;
-  const auto values = [&](const float* x, int64_t count) {
-    return PlanarValue<kLanes>(quantizer, threshold, Step::LoadSome(x, count));
+  const PlanarInput in = input;  // stores of floats could change what is behind a reference
+  const float threshold = kind == Quantizer::Kind::kSign
+                              ? in.quantizer.thresholds[in.channel * in.quantizer.threshold_step]
+                              : 0.0f;
+  const Floats plus = Floats{} + 1.0f;
+  const auto values = [&](const float* p, int64_t count) -> Floats {
+    const Floats x = Step::LoadSome(p, count);
+    if constexpr (kind == Quantizer::Kind::kSign) return V::Signs(x, threshold) ? plus : -plus;
+    if constexpr (kind == Quantizer::Kind::kQuant) {
+      return __builtin_convertvector(V::Quanta(x, in.quantizer), Floats) - in.quantizer.zero;
+    }
+    return x;
   };
-  for (int64_t row = 0; row < input.rows; ++row) {
-    const float* x = input.x + row * input.x_row;
-    float* even = input.even + row * input.out_row;
-    if (!input.odd) {
-      for (int64_t i = 0; i < input.columns; i += kLanes) {
-        const int64_t left = input.columns - i;
-        Step::StoreSome(even + i, values(x + i, left), left);
+  for (int64_t row = 0; row < in.rows; ++row) {
+    const float* x = in.x + row * in.x_row;
+    float* even = in.even + row * in.out_row;
+    if (!in.odd) {
+      for (int64_t i = 0; i < in.columns; i += kLanes) {
+        Step::StoreSome(even + i, values(x + i, in.columns - i), in.columns - i);
       }
       continue;
     }
-    float* odd = input.odd + row * input.out_row;
-    for (int64_t i = 0; i < input.columns; i += 2 * kLanes) {
-      const int64_t left = input.columns - i;
+    float* odd = in.odd + row * in.out_row;
+    for (int64_t i = 0; i < in.columns; i += 2 * kLanes) {
+      const int64_t left = in.columns - i;
       typename Step::Sum evens, odds;
       Step::Separate(values(x + i, left), values(x + i + kLanes, left - kLanes), &evens, &odds);
       Step::StoreSome(even + i / 2, evens, (left + 1) / 2);
       Step::StoreSome(odd + i / 2, odds, left / 2);
     }
+  }
+}
+
+template <typename Step>
+void FillPlane(const PlanarInput& input) {
+  switch (input.quantizer.kind) {
+    case Quantizer::Kind::kReal:
+      return FillPlaneOf<Step, Quantizer::Kind::kReal>(input);
+    case Quantizer::Kind::kSign:
+      return FillPlaneOf<Step, Quantizer::Kind::kSign>(input);
+    case Quantizer::Kind::kQuant:
+      return FillPlaneOf<Step, Quantizer::Kind::kQuant>(input);
   }
 }
 
@@ -120,45 +125,54 @@ inline void PlanarBlock(const PlanarOutput& job, int64_t row, const int64_t (&co
   }
 }
 
-// kRows rows of outputs; the last columns may be computed twice.
-template <typename Step, int kWindow, int kStride, int kRows>
+// kRows rows of outputs, kVectors vectors of columns at a time; the last may be computed twice.
+template <typename Step, int kWindow, int kStride, int kRows, int kVectors>
 inline void PlanarRows(const PlanarOutput& job, int64_t row) {
   constexpr int64_t kLanes = Step::kLanes;
   const int64_t last = job.columns > kLanes ? job.columns - kLanes : 0;
-  for (int64_t column = 0; column < job.columns; column += 2 * kLanes) {
-    const int64_t first = column < last ? column : last;
-    const int64_t second = column + kLanes < last ? column + kLanes : last;
-    if (first < second) {
-      PlanarBlock<Step, kWindow, kStride, kRows, 2>(job, row, {first, second});
+  for (int64_t column = 0; column < job.columns; column += kVectors * kLanes) {
+    int64_t columns[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      columns[v] = column + v * kLanes < last ? column + v * kLanes : last;
+    }
+    if (kVectors == 1 || columns[0] < columns[kVectors - 1]) {
+      PlanarBlock<Step, kWindow, kStride, kRows, kVectors>(job, row, columns);
     } else {
-      PlanarBlock<Step, kWindow, kStride, kRows, 1>(job, row, {first});
+      PlanarBlock<Step, kWindow, kStride, kRows, 1>(job, row, {columns[0]});
     }
   }
 }
 
-// Windows of one size, four rows of outputs at a time where there are as many; the last ones may be
-// computed twice.
-template <typename Step, int kWindow, int kStride>
+// All rows, kRows at a time where there are as many; the last may be computed twice.
+template <typename Step, int kWindow, int kStride, int kRows, int kVectors>
 void PlanarPlane(const PlanarOutput& job) {
-  constexpr int kRows = kWindow == 0 ? 1 : 4;
   if (job.rows < kRows) {
-    for (int64_t row = 0; row < job.rows; ++row) PlanarRows<Step, kWindow, kStride, 1>(job, row);
+    for (int64_t row = 0; row < job.rows; ++row) {
+      PlanarRows<Step, kWindow, kStride, 1, kVectors>(job, row);
+    }
     return;
   }
   for (int64_t row = 0; row < job.rows; row += kRows) {
-    PlanarRows<Step, kWindow, kStride, kRows>(job,
-                                              row + kRows <= job.rows ? row : job.rows - kRows);
+    const int64_t first = row + kRows <= job.rows ? row : job.rows - kRows;
+    PlanarRows<Step, kWindow, kStride, kRows, kVectors>(job, first);
   }
+}
+
+// Seven or eight vectors of sums stay in registers.
+template <typename Step, int kWindow, int kStride>
+void SquareWindows(const PlanarOutput& job) {
+  if (job.columns <= Step::kLanes) return PlanarPlane<Step, kWindow, kStride, 7, 1>(job);
+  PlanarPlane<Step, kWindow, kStride, 4, 2>(job);
 }
 
 template <typename Step>
 void ComputePlane(const PlanarOutput& job) {
   static_assert(Step::kLanes <= kPlanarSlack, "narrow planes are read a whole vector at a time");
-  if (job.window == 3 && job.stride == 1) return PlanarPlane<Step, 3, 1>(job);
-  if (job.window == 3 && job.stride == 2) return PlanarPlane<Step, 3, 2>(job);
-  if (job.window == 5 && job.stride == 1) return PlanarPlane<Step, 5, 1>(job);
-  if (job.window == 5 && job.stride == 2) return PlanarPlane<Step, 5, 2>(job);
-  PlanarPlane<Step, 0, 0>(job);
+  if (job.window == 3 && job.stride == 1) return SquareWindows<Step, 3, 1>(job);
+  if (job.window == 3 && job.stride == 2) return SquareWindows<Step, 3, 2>(job);
+  if (job.window == 5 && job.stride == 1) return SquareWindows<Step, 5, 1>(job);
+  if (job.window == 5 && job.stride == 2) return SquareWindows<Step, 5, 2>(job);
+  PlanarPlane<Step, 0, 0, 1, 2>(job);
 }
 
 }  // namespace

@@ -166,9 +166,8 @@ void FillPlane(const PlanarInput& input) {
       if (!odd) {
         for (int i = 0; i < kBlock && i < left; ++i) even[first + i] = values[i];
       } else {
-        for (int i = 0; i < kBlock && i < left; ++i) {
-          (i % 2 ? odd : even)[(first + i) / 2] = values[i];
-        }
+        for (int i = 0; i < kBlock && i < left; i += 2) even[(first + i) / 2] = values[i];
+        for (int i = 1; i < kBlock && i < left; i += 2) odd[(first + i) / 2] = values[i];
       }
     }
   }

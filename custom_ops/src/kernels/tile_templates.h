@@ -26,7 +26,7 @@
 #if defined(__clang__)
 #define ONNXBIN_UNROLL _Pragma("unroll")
 #elif defined(__GNUC__)
-#define ONNXBIN_UNROLL _Pragma("GCC unroll 16")
+#define ONNXBIN_UNROLL _Pragma("GCC unroll 32")
 #else
 #define ONNXBIN_UNROLL
 #endif
