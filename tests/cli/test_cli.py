@@ -12,7 +12,7 @@ import onnx
 import pytest
 from PIL import Image
 
-COMMANDS = ["compress", "detect", "doctor", "evaluate", "inspect"]
+COMMANDS = ["bench", "compress", "detect", "doctor", "evaluate", "export", "import", "inspect", "report"]
 
 
 @pytest.fixture
