@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from onnxbin.benchmark import Benchmark, Measurement, measure
+from onnxbin.benchmark.latency import processor_time
 from onnxbin_cli.console import OutputConsole
 from onnxbin_cli.options import ModelFile, Size, json_option, preprocessing_options
 from onnxbin_cli.text import file_size, printable
@@ -95,10 +96,12 @@ def _show(benchmark: Benchmark, console: OutputConsole) -> None:
         console.print(_ops(benchmark.measurements, threads))
     console.print()
     console.print("x: the first model's figure divided by this one's; more than 1 is better")
+    if processor_time(1) and 1 in benchmark.measurements[0].latency:
+        console.print("1 thread is timed by its processor time: what others take meanwhile does not count")
     if benchmark.others is not None and benchmark.others > MUCH:
         console.print(
             f"meanwhile other programs kept {benchmark.others:.1f} of {machine.cores} cores busy: "
-            "the ratios are what to read"
+            "times are longer than on an idle machine"
         )
 
 
@@ -166,7 +169,8 @@ def _layers(measurements: Sequence[Measurement], threads: int) -> Table:
     table.add_section()
     for title, belongs in groups.items():
         times = [sum(n.median for n in profile.nodes if belongs(n.layer)) for profile in profiles]
-        table.add_row(Text(title), *_cells(times))
+        if any(times):
+            table.add_row(Text(title), *_cells(times))
     return table
 
 

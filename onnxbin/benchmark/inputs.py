@@ -6,6 +6,7 @@ longer the more boxes there are. So photographs are better than none.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from onnx import ModelProto, ValueInfoProto
 from onnxbin.benchmark.contender import Feed
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import Choice, ImageInput, ImageSet
+from onnxbin.model import Model
 
 FEEDS = 8
-"""At most so many images are prepared and fed in turns."""
+"""Images that are enough to time a model on, in turns."""
 
 RENDERED = 32
 """Images that are rendered where none are given; int8 is calibrated on all of them."""
@@ -28,14 +30,22 @@ RENDERED = 32
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """feeds: one or more. description: where they come from. images: what image inputs are made of."""
+    """images: what the image input is made of, None where there is none. others: the other inputs, noise."""
 
-    feeds: list[Feed]
-    description: str
     images: ImageSet | None
+    others: Feed
+    description: str
+
+    def feeds(self, most: int) -> Iterator[Feed]:
+        """One for each image, but at most so many; a single one where there are no images."""
+        if self.images is None:
+            yield self.others
+            return
+        for index in range(min(most, len(self.images))):
+            yield {**self.others, **self.images.target.feed([self.images.tensor(index)])}
 
 
-def inputs(proto: ModelProto, choice: Choice, images: Path | None, size: tuple[int, int] | None) -> Inputs:
+def inputs(model: Model, choice: Choice, images: Path | None, size: tuple[int, int] | None) -> Inputs:
     """Inputs for a model.
 
     choice: how images are fed. images: as `onnxbin.images.find_images` has it; None: onnxbin renders some.
@@ -43,25 +53,32 @@ def inputs(proto: ModelProto, choice: Choice, images: Path | None, size: tuple[i
     Raises OnnxbinError where the model takes no image but images or a size are given, and where the size of
     an input is open.
     """
+    try:
+        target, others = _split(model.proto, size, images is None and size is None)
+    except OnnxbinError as error:
+        raise OnnxbinError(f"{model.path}: {error}") from None
+    if target is None:
+        return Inputs(None, others, "seeded noise")
+    if images is None:
+        found = ImageSet.rendered(RENDERED, target, choice.preprocessing)
+        description = "images that onnxbin renders"
+    else:
+        found = ImageSet.open(images, target, choice.preprocessing)
+        description = f"images of {images}"
+    return Inputs(found, others, description + (", noise for other inputs" if others else ""))
+
+
+def _split(proto: ModelProto, size: tuple[int, int] | None, optional: bool) -> tuple[ImageInput | None, Feed]:
+    """The image input, None where there is none and it is `optional`; noise for all others."""
     initializers = {tensor.name for tensor in proto.graph.initializer}
     values = [value for value in proto.graph.input if value.name not in initializers]
     try:
         target = ImageInput.of(proto, size)
     except OnnxbinError:
-        if images is not None or size is not None:
+        if not optional:
             raise
-        return Inputs([_noise(values)], "seeded noise", None)
-    others = _noise([value for value in values if value.name != target.name])
-    if images is None:
-        photos = ImageSet.rendered(RENDERED, target, choice.preprocessing)
-        description = "images that onnxbin renders"
-    else:
-        photos = ImageSet.open(images, target, choice.preprocessing)
-        description = f"images of {images}"
-    count = min(FEEDS, len(photos))
-    feeds: list[Feed] = [{**others, **target.feed([photos.tensor(index)])} for index in range(count)]
-    description = f"{count} {description}" + (", noise for other inputs" if others else "")
-    return Inputs(feeds, description, photos)
+        return None, _noise(values)
+    return target, _noise([value for value in values if value.name != target.name])
 
 
 def _noise(values: list[ValueInfoProto]) -> dict[str, npt.NDArray[Any]]:
@@ -85,7 +102,7 @@ def _shape(value: ValueInfoProto) -> list[int]:
     if 0 in sizes:
         text = ", ".join(str(dim.dim_value or dim.dim_param or "?") for dim in dims)
         raise OnnxbinError(
-            f"input '{value.name}' [{text}] leaves its size open: give that of an image, as in "
-            "--input-size 640x640; other inputs need a model of fixed sizes"
+            f"input '{value.name}' [{text}] leaves its size open, and a model is timed at one size: give an "
+            "image's, as in --input-size 640x640, or fix it in the model"
         )
     return sizes

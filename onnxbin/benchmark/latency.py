@@ -3,6 +3,10 @@
 Each round gives every contender one turn: a call that is not timed, which brings its weights back into the
 caches as in a program that runs one network over and over, then the one that is. What slows the machine down
 for a while then meets all alike. Of the times, the median counts: it forgets what a busy moment adds.
+
+What runs on one thread is timed by the processor time of that thread, which stands still while another
+program has the core. On an idle machine that is the time that passes. Of several threads no such time is
+known, for they wait for each other: there, the time that passes counts.
 """
 
 from __future__ import annotations
@@ -44,7 +48,24 @@ class Timing:
         return {"median": self.median, "quartiles": self.quartiles, "milliseconds": self.milliseconds}
 
 
-def alternate(calls: Sequence[Callable[[int], object]], rounds: int | None = None) -> list[Timing]:
+Clock = Callable[[], float]
+"""Seconds since some time in the past."""
+
+
+def processor_time(threads: int) -> bool:
+    """Whether what runs on so many threads is timed by processor time, not by the time that passes."""
+    # Windows counts it in sixtieths of a second.
+    return threads == 1 and time.get_clock_info("thread_time").resolution < 1e-5
+
+
+def clock(threads: int) -> Clock:
+    """What to time by what runs on so many threads, the calling one among them."""
+    return time.thread_time if processor_time(threads) else time.perf_counter
+
+
+def alternate(
+    calls: Sequence[Callable[[int], object]], rounds: int | None = None, clock: Clock = time.perf_counter
+) -> list[Timing]:
     """Time each call once a round, all in turns; the timings come in the order of `calls`.
 
     calls: get the number of the round. rounds: how many; None for as many as the limits above allow.
@@ -57,9 +78,9 @@ def alternate(calls: Sequence[Callable[[int], object]], rounds: int | None = Non
     while not _enough(done, rounds, time.monotonic() - started, len(calls)):
         for call, collected in zip(calls, times, strict=True):
             call(done)
-            start = time.perf_counter()
+            start = clock()
             result = call(done)
-            collected.append(1e3 * (time.perf_counter() - start))
+            collected.append(1e3 * (clock() - start))
             del result  # not before: freeing it is not what is timed
         done += 1
     return [Timing(tuple(collected)) for collected in times]

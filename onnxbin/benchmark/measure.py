@@ -13,8 +13,8 @@ from typing import Any
 
 from onnxbin import model as files
 from onnxbin.benchmark.contender import Contender, is_compressed
-from onnxbin.benchmark.inputs import Inputs, inputs
-from onnxbin.benchmark.latency import Timing, alternate
+from onnxbin.benchmark.inputs import FEEDS, Inputs, inputs
+from onnxbin.benchmark.latency import Timing, alternate, clock, processor_time
 from onnxbin.benchmark.layers import Profile, profile
 from onnxbin.benchmark.machine import LoadOfOthers, Machine, physical_cores
 from onnxbin.benchmark.memory import peak_memory
@@ -51,7 +51,10 @@ class Measurement:
             "file_bytes": self.file_bytes,
             "load": self.load.as_dict(),
             "peak_memory": self.peak_memory,
-            "latency": [{"threads": n, **timing.as_dict()} for n, timing in self.latency.items()],
+            "latency": [
+                {"threads": n, "processor_time": processor_time(n), **timing.as_dict()}
+                for n, timing in self.latency.items()
+            ],
             "profiles": [{"threads": n, **profile.as_dict()} for n, profile in self.profiles.items()],
         }
 
@@ -143,25 +146,24 @@ class _Field:
     def description(self) -> str:
         """What they are fed."""
         assert self._first is not None
-        return self._first.description
+        return f"{len(self.contenders[0].feeds)} {self._first.description}"
 
     def enter(self, path: Path, stock: bool) -> None:
         """A model; if it is compressed and `stock`, also without our library."""
         model = files.load(path)
         choice = choose(model.proto, **self._preprocessing)
-        fed = inputs(model.proto, choice, self._images, self._size)
-        if choice.warning and fed.images is not None and not self.warnings:
-            self.warnings.append(choice.warning)
-        self._first = self._first or fed
+        given = inputs(model, choice, self._images, self._size)
+        self._first = self._first or given
+        feeds = list(given.feeds(FEEDS))
         compressed = is_compressed(model.proto)
         for kernels in (True, False) if compressed and stock else (compressed,):
             name = str(path) + (", stock runtime" if compressed and not kernels else "")
-            self.contenders.append(Contender(name, path, model.proto, model.file_bytes, kernels, fed.feeds))
+            self.contenders.append(Contender(name, path, model.proto, model.file_bytes, kernels, feeds))
 
     def enter_int8(self, folder: Path) -> None:
         """The int8 version of what entered first; its file goes into `folder`."""
         # Here, not above: the quantizer takes a while to import.
-        from onnxbin.benchmark.static_int8 import quantize
+        from onnxbin.benchmark.static_int8 import CALIBRATION, quantize
 
         original = self.contenders[0]
         assert self._first is not None
@@ -169,8 +171,11 @@ class _Field:
             raise OnnxbinError(f"{original.name}: is compressed; --int8 needs the original, named first")
         if self._first.images is None:
             raise OnnxbinError(f"{original.name}: --int8 calibrates on images, but it takes none")
+        warning = choose(original.proto, **self._preprocessing).warning
+        if warning:  # the others are as fast whatever they see
+            self.warnings.append(warning)
         path = folder / "int8.onnx"
-        quantize(original.proto, self._first.images, path)
+        quantize(original.proto, self._first.feeds(CALIBRATION), path)
         model = files.load(path)
         self.contenders.append(
             Contender(f"{original.name}, int8", path, model.proto, model.file_bytes, False, original.feeds)
@@ -186,12 +191,14 @@ def _measured(
     with LoadOfOthers() as load_of_others:
         tell("loading")
         openings = [lambda _, entry=entry: entry.session(threads[0]) for entry in contenders]
-        loads = alternate(openings, runs)
+        loads = alternate(openings, runs, clock(threads[0]))
         for number in threads:
             plural = "thread" if number == 1 else "threads"
             tell(f"timing, {number} {plural}")
             latency[number] = alternate(
-                [functools.partial(entry.run, entry.session(number)) for entry in contenders], runs
+                [functools.partial(entry.run, entry.session(number)) for entry in contenders],
+                runs,
+                clock(number),
             )
             if layers:
                 tell(f"timing layers, {number} {plural}")

@@ -10,29 +10,28 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime
 from onnx import ModelProto
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from onnxbin.benchmark.contender import Feed
 from onnxbin.errors import OnnxbinError, first_line
-from onnxbin.images import ImageSet
 from onnxbin.layers import inventory
 from onnxbin.prepare import prepare
 from onnxbin.surgery import layer_names
 
 CALIBRATION = 100
-"""At most so many images give the ranges of the activations."""
+"""Images that are enough to take the ranges of activations from."""
 
 
-def quantize(proto: ModelProto, images: ImageSet, path: Path) -> None:
-    """Write the int8 version of a model, its activations' ranges taken from the images.
+def quantize(proto: ModelProto, feeds: Iterable[Feed], path: Path) -> None:
+    """Write the int8 version of a model.
 
+    feeds: inputs on which the ranges of the activations are measured.
     Nodes are called as onnxbin calls them (see onnxbin.surgery.layer_names).
     Raises OnnxbinError where ONNX Runtime cannot quantize the model.
     """
@@ -48,7 +47,7 @@ def quantize(proto: ModelProto, images: ImageSet, path: Path) -> None:
             quantize_static(
                 str(source),
                 str(path),
-                _Reader(images),
+                _Reader(feeds),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
@@ -75,15 +74,11 @@ def decoding(proto: ModelProto) -> list[str]:
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, images: ImageSet) -> None:
-        self._images = images
-        self._next = 0
+    def __init__(self, feeds: Iterable[Feed]) -> None:
+        self._feeds = iter(feeds)
 
-    def get_next(self) -> dict[str, npt.NDArray[np.generic]] | None:
-        if self._next >= min(CALIBRATION, len(self._images)):
-            return None
-        self._next += 1
-        return self._images.target.feed([self._images.tensor(self._next - 1)])
+    def get_next(self) -> Feed | None:
+        return next(self._feeds, None)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,150 @@
+"""Which layer of a file a node that ONNX Runtime ran belongs to.
+
+The runtime fuses and renames: a Conv with the activation behind it becomes one node, called after the node or
+after its output, with something appended. So, before a model is loaded, every node and every output gets a
+label, @number@, which survives in whatever name comes out (`labelled`). Then (`Attribution`):
+
+1. A node that ran belongs to the node of the file whose label it bears. What has none (reordering of memory,
+   say) the runtime put in.
+2. A layer is a convolution and the activation and normalization behind it, whether fused or not: only so can
+   layers be compared across runtimes. A node of that kind belongs to the convolution that its inputs lead
+   back to, if they all lead to the same.
+3. A convolution that swallowed an addition bears the label of a node behind two convolutions. It is the one
+   of them that is not accounted for otherwise.
+4. Where a runtime leaves a convolution without a name (int8 ones in ONNX Runtime 1.17), there is no telling
+   which it is: neither it nor its activation is given to a layer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import onnx.inliner
+from onnx import GraphProto, ModelProto, NodeProto
+
+from onnxbin.operator.function import DOMAIN
+from onnxbin.surgery import layer_names
+
+_BEHIND = {
+    "BatchNormalization", "Clip", "DequantizeLinear", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu",
+    "Mish", "Mul", "PRelu", "QuantizeLinear", "Relu", "Selu", "Sigmoid", "Softplus", "Tanh",
+}  # fmt: skip
+"""Ops of rule 2; Mul is in x * sigmoid(x), quantization is what int8 models have in between."""
+
+_ADDITIONS = {"Add", "Sum"}
+
+
+def labelled(proto: ModelProto, inlined: bool) -> ModelProto:
+    """A copy whose nodes, and the outputs of these, bear the label of the node.
+
+    inlined: with functions in place of the nodes that call them. A runtime without our library would do that
+    itself, but leaves the nodes without names, and the label is lost where it fuses them.
+    """
+    model = ModelProto()
+    model.CopyFrom(proto)
+    del model.graph.value_info[:], model.graph.quantization_annotation[:]
+    names: dict[str, str] = {}
+    for number, node in enumerate(model.graph.node):
+        node.name = f"@{number}@"
+        for position, output in enumerate(node.output):
+            if output:
+                names[output] = f"@{number}@{position}"
+    _rename(model.graph, names)
+    if inlined:
+        model = onnx.inliner.inline_local_functions(model)
+        for node in model.graph.node:
+            if node.output and node.output[0].startswith("@"):
+                node.name = node.output[0]
+    return model
+
+
+def _rename(graph: GraphProto, names: Mapping[str, str]) -> None:
+    """Rename tensors wherever they are written and read; the graphs inside nodes see those around them."""
+    for node in graph.node:
+        for field in (node.input, node.output):
+            field[:] = [names.get(name, name) for name in field]
+        for attribute in node.attribute:
+            for inner in [attribute.g, *attribute.graphs]:
+                _rename(inner, names)
+    for value in graph.output:
+        value.name = names.get(value.name, value.name)
+
+
+class Attribution:
+    """The layers of one file, and which of them each node that ran belongs to.
+
+    binary: the names of the layers that are operators of ours.
+    """
+
+    def __init__(self, proto: ModelProto) -> None:
+        self._nodes = list(proto.graph.node)
+        self._producers = {name: n for n, node in enumerate(self._nodes) for name in node.output if name}
+        names = layer_names(proto)
+        self._layers = {
+            number: _folded_name(node, names, proto)
+            for number, node in enumerate(self._nodes)
+            if node.domain == DOMAIN or node.op_type in ("Conv", "ConvTranspose")
+        }
+        self.binary = frozenset(
+            name for number, name in self._layers.items() if self._nodes[number].domain == DOMAIN
+        )
+
+    def layers(self, ops: Mapping[str, str]) -> dict[str, str | None]:
+        """Name of each node that ran -> the name of its layer, None where it belongs to none.
+
+        ops: name of each node that ran -> its type there, in the order in which they ran. A convolution is
+        whatever has "Conv" in its type: Conv, FusedConv, QLinearConv, BinaryConvSign.
+        """
+        labels = {name: re.search(r"@(\d+)@", name) for name in ops}
+        convolutions = [name for name, op in ops.items() if "Conv" in op]
+        found = {name: self._behind_one(int(label[1])) for name, label in labels.items() if label}
+        taken = {found.get(name) for name in convolutions}
+        # In order, for the later ones of a chain of additions are behind all the convolutions before.
+        for name in convolutions:
+            label = labels[name]
+            if label and found[name] is None:
+                left = self._sources(int(label[1]), _BEHIND | _ADDITIONS)[0] - taken
+                if len(left) == 1:
+                    found[name] = left.pop()
+                    taken.add(found[name])
+        return {
+            name: self._layers[number]
+            if (number := found.get(name)) is not None and number in taken
+            else None
+            for name in ops
+        }
+
+    def _behind_one(self, number: int) -> int | None:
+        """The convolution of rule 2."""
+        convolutions, others = self._sources(number, _BEHIND)
+        return next(iter(convolutions)) if len(convolutions) == 1 and not others else None
+
+    def _sources(self, start: int, through: set[str]) -> tuple[set[int], set[int]]:
+        """The nodes that one leads back to through such ops: convolutions, and others."""
+        convolutions: set[int] = set()
+        others: set[int] = set()
+        seen = {start}
+        waiting = [start]
+        while waiting:
+            number = waiting.pop()
+            node = self._nodes[number]
+            if number in self._layers:
+                convolutions.add(number)
+            elif node.op_type in through:
+                before = {self._producers[name] for name in node.input if name in self._producers} - seen
+                waiting.extend(before)
+                seen |= before
+            elif node.op_type != "Constant":
+                others.add(number)
+        return convolutions, others
+
+
+def _folded_name(node: NodeProto, names: Mapping[str, str], proto: ModelProto) -> str:
+    """The name that a layer has in a compressed model too, where batch norms are folded into it."""
+    output = node.output[0]
+    if names[output] != output:
+        return names[output]
+    readers = [other for other in proto.graph.node if output in other.input]
+    folds = len(readers) == 1 and readers[0].op_type == "BatchNormalization"
+    return names[readers[0].output[0]] if folds else output
