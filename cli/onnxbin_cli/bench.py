@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -70,10 +71,11 @@ def bench(models: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(benchmark.to_json())
     else:
-        _show(benchmark, OutputConsole())
+        show(benchmark, OutputConsole())
 
 
-def _show(benchmark: Benchmark, console: OutputConsole) -> None:
+def show(benchmark: Benchmark, console: Console) -> None:
+    """Tables that fit 80 columns with up to four models."""
     machine = benchmark.machine
     kernels = f"{machine.kernels} kernels" if machine.kernels else "no operator library"
     console.print(

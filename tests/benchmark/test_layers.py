@@ -151,7 +151,13 @@ def test_what_runs_in_a_branch_is_counted_once(contender):
 
 
 def event(name, ts, dur, cat="Node"):
-    return {"name": name, "cat": cat, "ts": ts, "dur": dur, "args": {"op_name": name} if cat == "Node" else {}}
+    return {
+        "name": name,
+        "cat": cat,
+        "ts": ts,
+        "dur": dur,
+        "args": {"op_name": name} if cat == "Node" else {},
+    }
 
 
 def test_timed_runs_are_every_second_after_the_first():
