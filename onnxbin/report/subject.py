@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from onnxbin.benchmark.inputs import FEEDS
 from onnxbin.detection import Detector, LabelledSet, Selection
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import ImageInput, ImageSet, Preprocessing, recognise
-from onnxbin.plan import plan
+from onnxbin.measures import Measured, Measures
+from onnxbin.plan import Plan, plan
+from onnxbin.processes import Alone
 from onnxbin.report.figures import Figures, ModelFigures, StepFigures
 from onnxbin.report.measure import Progress, average_precisions, latencies, some
 from onnxbin.report.pictures import SHOWING, Pair, pairs
@@ -37,14 +40,16 @@ class Subject:
         last = files.load(run.models[-1]).proto
         self.preprocessing = _preprocessing(last, run.models[-1])
         self._target = ImageInput.of(last, run.settings.input_size)
-        self._original = self._load_original()
-        self._images = self._open_images(images)
+        self._plan = self._plan_again()
+        self._held_back = self._open_held_back()
+        self._images = self._open(images)
 
     def measure(self, labels: LabelledSet | None, classes: Mapping[str, int] | None) -> Figures:
         """Latency, and average precision where there are labels, of the original and of (some) steps."""
         run = self.run
-        models = {0: run.model} if self._original is not None else {}
+        models = {0: run.model} if self._plan is not None else {}
         models |= {number: run.models[number - 1] for number in some(range(1, len(run.steps) + 1))}
+        agreements = self._agreements(models)
         precisions = (
             average_precisions(models, self._detector, labels, classes, self._progress) if labels else {}
         )
@@ -72,8 +77,8 @@ class Subject:
                 share=record.share,
                 ratio=record.ratio,
                 agreement_before=record.before,
-                agreement=record.after,
-                boxes=record.boxes,
+                agreement=_finite(agreements[number].agreement) if number in agreements else record.after,
+                boxes=agreements[number].boxes if number in agreements else record.boxes,
                 training_steps=record.training_steps,
                 seconds=record.seconds,
             )
@@ -83,7 +88,7 @@ class Subject:
 
     def pictures(self) -> list[Pair]:
         """Before and after, where there are images and the model is a detector that onnxbin can read."""
-        if self._original is None or self._images is None:
+        if self._plan is None or self._images is None:
             return []
         self._progress("pictures")
         try:
@@ -96,33 +101,40 @@ class Subject:
             self.notes.append("There are no pictures: the original finds nothing in the images.")
         return found
 
-    def _load_original(self) -> files.Model | None:
-        """The original, if it is still there and as it was."""
+    def _agreements(self, models: Mapping[int, Path]) -> dict[int, Measured]:
+        """Of outputs and boxes, by step, where the run has not measured them: it does in fine-tuning only."""
+        if self._plan is None or self._held_back is None or self.run.steps[-1].after is not None:
+            return {}
+        self._progress("agreement with the original")
+        measures = Measures(self._plan, self._held_back, Alone())
+        return {number: measures.of(files.load(path).proto) for number, path in models.items() if number}
+
+    def _plan_again(self) -> Plan | None:
+        """The plan of the run, with its original, if that is still there and as it was."""
         try:
             original = files.load(self.run.model)
+            if original.sha256 != self.run.sha256:
+                raise OnnxbinError(f"{self.run.model}: has changed since the run")
+            return plan(original, self.run.settings)
         except OnnxbinError as error:
-            why = str(error)
-        else:
-            if original.sha256 == self.run.sha256:
-                return original
-            why = f"{self.run.model}: has changed since the run"
-        self.notes.append(f"There is no original to measure or to show: {why}.")
-        return None
+            self.notes.append(f"There is no original to measure or to show: {error}.")
+            return None
 
-    def _open_images(self, given: Path | None) -> ImageSet | None:
-        """The images given, else those that the run held back from training, if they are still there."""
-        if given is not None:
-            return ImageSet.open(given, self._target, self.preprocessing)
-        if self._original is None:
+    def _open_held_back(self) -> ImageSet | None:
+        """The images that the run held back from training, if they are still there."""
+        if self._plan is None:
             return None
-        settings = self.run.settings
         try:
-            images = RunImages(plan(self._original, settings), settings, lambda _: None)
+            images = RunImages(self._plan, self.run.settings, lambda _: None)
             images.check(self.run.images, self.run.folder)
+            return images.held_back
         except OnnxbinError as error:
-            self.notes.append(f"There are no pictures: {error}.")
+            self.notes.append(f"The images of the run are not there to be shown: {error}.")
             return None
-        return images.held_back
+
+    def _open(self, images: Path | None) -> ImageSet | None:
+        """The images given, else those held back."""
+        return ImageSet.open(images, self._target, self.preprocessing) if images else self._held_back
 
     def _contender(self, path: Path) -> Contender:
         model = files.load(path)
@@ -146,3 +158,7 @@ def _preprocessing(model: ModelProto, path: Path) -> Preprocessing:
     if found is None:
         raise OnnxbinError(f"{path}: is damaged: does not say how images are fed to it")
     return found[1]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
