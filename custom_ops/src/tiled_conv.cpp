@@ -136,6 +136,7 @@ bool TiledConv::Place(const OutputTile& tile, const Block& block, const BlockWei
   const int64_t column =
       tile.column * params_.stride[1] - params_.pad_begin[1] + columns.first * params_.dilation[1];
 
+  placed->add = false;
   placed->pixels = tile.pixels;
   placed->lanes = panel.lanes;
   placed->planes = planes_;
@@ -158,21 +159,6 @@ bool TiledConv::Place(const OutputTile& tile, const Block& block, const BlockWei
     placed->columns = 1;
   }
   return true;
-}
-
-template <typename Scalar>
-void TiledConv::RunKernel(int64_t base, const OutputTile* tiles, int64_t count, const Image& image,
-                          const Panel& panel, Scalar* sums) const {
-  alignas(64) float expanded[kBlockWords * kMaxPanel];
-  for (const Block& block : blocks_) {
-    const BlockWeights weights = Weights(base, block, panel, expanded);
-    for (int64_t i = 0; i < count; ++i) {
-      Tile placed;
-      if (Place(tiles[i], block, weights, image, panel, &placed)) {
-        kernel_.run(placed, sums + i * kTileSize);
-      }
-    }
-  }
 }
 
 // With S the integer sum of sign * v over the taps inside the image, T that of the signs alone, X
@@ -213,49 +199,72 @@ void TiledConv::ComputeOffsets(const OutputTile& tile, int64_t base, const Panel
 
 void TiledConv::RunIntegers(const OutputTile* tiles, int64_t count, const Image& image,
                             const Panel& panel) const {
-  alignas(64) int32_t sums[kTileSize];
-  alignas(64) float y[kTileSize];
-  const int lanes = kernel_.panel;
+  alignas(64) int32_t sums[kTileSize] = {};
+  alignas(64) float y[kTileSize] = {};  // what the bases before have summed to
   const int64_t base_lanes = static_cast<int64_t>(bias_.size());
-  const float* scale = scale_.data() + panel.index * lanes;
-  const float* bias = bias_.data() + panel.index * lanes;
-  const int32_t factor =
-      params_.input == InputKind::kSign ? -2 : (kernel_.element == Element::kBits ? -1 : 1);
   Offsets offsets;
   for (int64_t i = 0; i < count; ++i) {
     const OutputTile& tile = tiles[i];
     for (int64_t b = 0; b < params_.bases; ++b) {
-      std::fill_n(sums, tile.pixels * lanes, 0);  // no kernel runs where no tap is in the image
-      RunKernel(b, &tile, 1, image, panel, sums);
+      Tile placed;
+      if (Place(tile, blocks_.front(), Weights(b, blocks_.front(), panel, nullptr), image, panel,
+                &placed)) {
+        kernel_.run(placed, sums);
+      } else {
+        std::fill_n(sums, kTileSize, 0);
+      }
       if (offsets.base != b || !(offsets.rows == tile.rows) || !(offsets.columns == tile.columns)) {
         ComputeOffsets(tile, b, panel, &offsets);
       }
-      kernel_.scale(
-          sums, tile.pixels,
-          {factor, offsets.sum, scale + b * base_lanes, offsets.zero, b == 0 ? bias : nullptr}, y);
+      Epilogue epilogue = MakeEpilogue(tile, image, panel);
+      epilogue.offset = offsets.sum;
+      epilogue.zero = offsets.zero;
+      epilogue.scale = scale_.data() + b * base_lanes + panel.index * kernel_.panel;
+      epilogue.start = b == 0 ? nullptr : y;
+      if (b + 1 < params_.bases) {
+        epilogue.out = y;
+        epilogue.channel_step = 1;
+        epilogue.pixel_step = kernel_.panel;
+      }
+      kernel_.finish(sums, epilogue);
     }
-    Store(tile, y, image, panel);
   }
 }
 
 void TiledConv::RunReals(const OutputTile* tiles, int64_t count, const Image& image,
                          const Panel& panel) const {
-  alignas(64) float y[kTaskTiles * kTileSize];
-  const int lanes = kernel_.panel;
-  for (int64_t i = 0; i < count; ++i) {
-    for (int p = 0; p < tiles[i].pixels; ++p) {
-      std::copy_n(bias_.data() + panel.index * lanes, lanes, y + i * kTileSize + p * lanes);
+  alignas(64) float expanded[kBlockWords * kMaxPanel];
+  alignas(64) float sums[kTaskTiles * kTileSize];
+  bool begun[kTaskTiles] = {};
+  for (const Block& block : blocks_) {
+    const BlockWeights weights = Weights(0, block, panel, expanded);  // those of all bases, summed
+    for (int64_t i = 0; i < count; ++i) {
+      Tile placed;
+      if (!Place(tiles[i], block, weights, image, panel, &placed)) continue;
+      placed.add = begun[i];
+      kernel_.run(placed, sums + i * kTileSize);
+      begun[i] = true;
     }
   }
-  RunKernel(0, tiles, count, image, panel, y);  // of all bases: their weights are added up
-  for (int64_t i = 0; i < count; ++i) Store(tiles[i], y + i * kTileSize, image, panel);
+  for (int64_t i = 0; i < count; ++i) {
+    if (!begun[i]) std::fill_n(sums + i * kTileSize, kTileSize, 0.0f);  // nothing but padding
+    kernel_.finish(sums + i * kTileSize, MakeEpilogue(tiles[i], image, panel));
+  }
 }
 
-void TiledConv::Store(const OutputTile& tile, const float* y, const Image& image,
-                      const Panel& panel) const {
+Epilogue TiledConv::MakeEpilogue(const OutputTile& tile, const Image& image,
+                                 const Panel& panel) const {
   const ImageShape& shape = image.y_shape;
-  kernel_.store(y, tile.pixels, panel.lanes, panel.y + tile.row * shape.width + tile.column,
-                shape.height * shape.width, tile.down ? shape.width : 1);
+  Epilogue epilogue{};
+  epilogue.pixels = tile.pixels;
+  epilogue.lanes = panel.lanes;
+  epilogue.factor =
+      params_.input == InputKind::kSign ? -2 : (kernel_.element == Element::kBits ? -1 : 1);
+  epilogue.bias = bias_.data() + panel.index * kernel_.panel;
+  epilogue.out = panel.y + tile.row * shape.width + tile.column;
+  epilogue.channel_step = shape.height * shape.width;
+  epilogue.pixel_step = tile.down ? shape.width : 1;
+  return epilogue;
 }
 
 void TiledConv::Run(const float* x, const ImageShape& x_shape, float* y, const ImageShape& y_shape,

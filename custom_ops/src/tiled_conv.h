@@ -58,17 +58,14 @@ class TiledConv : public BinaryConv {
   // The part of `tile` in `block`; false where that is empty.
   bool Place(const OutputTile& tile, const Block& block, const BlockWeights& weights,
              const Image& image, const Panel& panel, Tile* placed) const;
-  // Runs the kernel over all blocks; `sums` has kMaxPixels * kMaxPanel scalars a tile.
-  template <typename Scalar>
-  void RunKernel(int64_t base, const OutputTile* tiles, int64_t count, const Image& image,
-                 const Panel& panel, Scalar* sums) const;
   void ComputeOffsets(const OutputTile& tile, int64_t base, const Panel& panel,
                       Offsets* offsets) const;
   void RunIntegers(const OutputTile* tiles, int64_t count, const Image& image,
                    const Panel& panel) const;
   void RunReals(const OutputTile* tiles, int64_t count, const Image& image,
                 const Panel& panel) const;
-  void Store(const OutputTile& tile, const float* y, const Image& image, const Panel& panel) const;
+  // What all kinds of inputs and all bases have in common.
+  Epilogue MakeEpilogue(const OutputTile& tile, const Image& image, const Panel& panel) const;
 
   ConvParams params_;
   TileKernel kernel_;

@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu_features.h"
+#include "kernels/finish_vectors.h"
 #include "kernels/harley_seal.h"
 #include "kernels/pack_vectors.h"
 #include "kernels/planar_vectors.h"
@@ -39,7 +40,7 @@ struct Integers {
   static Sum AddSums(Sum a, Sum b) { return _mm256_add_epi32(a, b); }
 };
 
-struct Bits : Integers {
+struct Bits4x16 : Integers {
   static constexpr Element kElement = Element::kBits;
   static constexpr int kWordChannels = 32, kPixels = 4;
   static constexpr int64_t kFoldWords = 31;  // at most 8 ones a byte: 248
@@ -69,7 +70,7 @@ struct Bits : Integers {
   }
 };
 
-struct Bytes : Integers {
+struct Bytes4x16 : Integers {
   static constexpr Element kElement = Element::kBytes;
   static constexpr int kWordChannels = 4, kPixels = 4;
   static constexpr int64_t kFoldWords = 64;  // sums of two quanta each: 64 * 510 < 2^15
@@ -82,7 +83,7 @@ struct Bytes : Integers {
   }
 };
 
-struct Reals {
+struct Reals6x16 {
   static constexpr Element kElement = Element::kReals;
   using Word = float;
   using Scalar = float;
@@ -134,46 +135,44 @@ struct Reals {
   }
 };
 
-// Four pixels of eight lanes are transposed in registers: 4 x 4 floats in each half.
+// Outputs that are neighbours in memory: four pixels of eight lanes are transposed in registers,
+// 4 x 4 floats in each half.
 template <typename Step>
-void StoreTile8(const float* y, int pixels, int lanes, float* out, ptrdiff_t channel_step,
-                ptrdiff_t pixel_step) {
+void FinishTile8(const void* sums, const Epilogue& epilogue) {
   constexpr int kPanel = Step::kLanes * Step::kVectors;
-  const int fours = pixel_step == 1 && lanes == kPanel ? pixels / 4 * 4 : 0;
-  for (int p = 0; p < fours; p += 4) {
-    for (int lane = 0; lane < kPanel; lane += 8) {
-      const float* from = y + p * kPanel + lane;
-      const __m256 row0 = _mm256_loadu_ps(from), row1 = _mm256_loadu_ps(from + kPanel);
-      const __m256 row2 = _mm256_loadu_ps(from + 2 * kPanel),
-                   row3 = _mm256_loadu_ps(from + 3 * kPanel);
+  if (epilogue.pixel_step != 1 || epilogue.lanes != kPanel || epilogue.pixels < 4) {
+    return FinishTileVectors<Step>(sums, epilogue);
+  }
+  for (int lane = 0; lane < kPanel; lane += 8) {
+    const OutputVectors<Step> outputs(sums, epilogue, lane);
+    for (int four = 0; four < epilogue.pixels; four += 4) {
+      const int p = four + 4 <= epilogue.pixels ? four : epilogue.pixels - 4;  // some twice
+      const __m256 row0 = outputs(p), row1 = outputs(p + 1);
+      const __m256 row2 = outputs(p + 2), row3 = outputs(p + 3);
       const __m256 low01 = _mm256_unpacklo_ps(row0, row1), high01 = _mm256_unpackhi_ps(row0, row1);
       const __m256 low23 = _mm256_unpacklo_ps(row2, row3), high23 = _mm256_unpackhi_ps(row2, row3);
       const __m256 columns[4] = {
           _mm256_shuffle_ps(low01, low23, 0x44), _mm256_shuffle_ps(low01, low23, 0xee),
           _mm256_shuffle_ps(high01, high23, 0x44), _mm256_shuffle_ps(high01, high23, 0xee)};
-      float* to = out + lane * channel_step + p;
+      float* to = epilogue.out + lane * epilogue.channel_step + p;
       for (int i = 0; i < 4; ++i) {
-        _mm_storeu_ps(to + i * channel_step, _mm256_castps256_ps128(columns[i]));
-        _mm_storeu_ps(to + (i + 4) * channel_step, _mm256_extractf128_ps(columns[i], 1));
+        _mm_storeu_ps(to + i * epilogue.channel_step, _mm256_castps256_ps128(columns[i]));
+        _mm_storeu_ps(to + (i + 4) * epilogue.channel_step, _mm256_extractf128_ps(columns[i], 1));
       }
     }
   }
-  StoreTile<Step>(y + fours * kPanel, pixels - fours, lanes, out + fours * pixel_step, channel_step,
-                  pixel_step);
 }
 
 constexpr KernelFamily MakeFamily() {
   KernelFamily family{"avx2", HasAvx2};
-  family.bits = MakeTileKernel<Bits>(PackBitVectors<8>, StoreTile8<Bits>);
-  family.bits.scale = ScaleTileVectors<8, 2>;
-  family.bits.run = RunTileOfBits<Bits>;
-  family.bytes = MakeTileKernel<Bytes>(PackByteVectors<8>, StoreTile8<Bytes>);
-  family.bytes.scale = ScaleTileVectors<8, 2>;
+  family.bits = MakeTileKernel<Bits4x16>(PackBitVectors<8>, FinishTile8<Bits4x16>);
+  family.bits.run = RunTileOfBits<Bits4x16>;
+  family.bytes = MakeTileKernel<Bytes4x16>(PackByteVectors<8>, FinishTile8<Bytes4x16>);
   family.bytes_from = 4;
-  family.reals = MakeTileKernel<Reals>(PackReals, StoreTile8<Reals>);
+  family.reals = MakeTileKernel<Reals6x16>(PackReals, FinishTile8<Reals6x16>);
   family.reals.expand = ExpandSignVectors<8, 2>;
-  family.fill_plane = FillPlane<Reals>;
-  family.compute_plane = ComputePlane<Reals>;
+  family.fill_plane = FillPlane<Reals6x16>;
+  family.compute_plane = ComputePlane<Reals6x16>;
   return family;
 }
 

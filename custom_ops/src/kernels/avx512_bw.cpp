@@ -11,7 +11,7 @@
 namespace onnxbin {
 namespace {
 
-struct Bits : Integers16 {
+struct Bits8x32 : Integers16 {
   static constexpr Element kElement = Element::kBits;
   static constexpr int kWordChannels = 32, kPixels = 8;
   static constexpr int64_t kFoldWords = 31;  // at most 8 ones a byte: 248
@@ -40,7 +40,7 @@ struct Bits : Integers16 {
   }
 };
 
-struct Bytes : Integers16 {
+struct Bytes8x32 : Integers16 {
   static constexpr Element kElement = Element::kBytes;
   static constexpr int kWordChannels = 4, kPixels = 8;
   static constexpr int64_t kFoldWords = 64;  // sums of two quanta each: 64 * 510 < 2^15
@@ -55,16 +55,14 @@ struct Bytes : Integers16 {
 
 constexpr KernelFamily MakeFamily() {
   KernelFamily family{"avx512-bw", HasAvx512Bw};
-  family.bits = MakeTileKernel<Bits>(PackBitVectors<16>, StoreTile16<Bits>);
-  family.bits.scale = ScaleTileVectors<16, 2>;
-  family.bits.run = RunTileOfBits<Bits>;
-  family.bytes = MakeTileKernel<Bytes>(PackBytes16, StoreTile16<Bytes>);
-  family.bytes.scale = ScaleTileVectors<16, 2>;
+  family.bits = MakeTileKernel<Bits8x32>(PackBitVectors<16>, FinishTile16<Bits8x32>);
+  family.bits.run = RunTileOfBits<Bits8x32>;
+  family.bytes = MakeTileKernel<Bytes8x32>(PackBytes16, FinishTile16<Bytes8x32>);
   family.bytes_from = 8;
-  family.reals = MakeTileKernel<Reals16>(PackReals16, StoreTile16<Reals16>);
+  family.reals = MakeTileKernel<Reals12x32>(PackReals16, FinishTile16<Reals12x32>);
   family.reals.expand = ExpandSignVectors<16, 2>;
-  family.fill_plane = FillPlane<Reals16>;
-  family.compute_plane = ComputePlane<Reals16>;
+  family.fill_plane = FillPlane<Reals12x32>;
+  family.compute_plane = ComputePlane<Reals12x32>;
   return family;
 }
 

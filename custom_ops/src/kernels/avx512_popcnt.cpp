@@ -11,7 +11,7 @@
 namespace onnxbin {
 namespace {
 
-struct Bits : Integers16 {
+struct Bits12x32 : Integers16 {
   static constexpr Element kElement = Element::kBits;
   static constexpr int kWordChannels = 32, kPixels = 12, kFoldWords = 0;
   static Sum Add(Sum sum, Input x, Weights w) {
@@ -19,7 +19,7 @@ struct Bits : Integers16 {
   }
 };
 
-struct Bytes : Integers16 {
+struct Bytes12x32 : Integers16 {
   static constexpr Element kElement = Element::kBytes;
   static constexpr int kWordChannels = 4, kPixels = 12, kFoldWords = 0;
   static Sum Add(Sum sum, Input x, Weights w) { return _mm512_dpbusd_epi32(sum, x, w); }
@@ -27,15 +27,13 @@ struct Bytes : Integers16 {
 
 constexpr KernelFamily MakeFamily() {
   KernelFamily family{"avx512-popcnt", HasAvx512Popcnt};
-  family.bits = MakeTileKernel<Bits>(PackBitVectors<16>, StoreTile16<Bits>);
-  family.bits.scale = ScaleTileVectors<16, 2>;
-  family.bytes = MakeTileKernel<Bytes>(PackBytes16, StoreTile16<Bytes>);
-  family.bytes.scale = ScaleTileVectors<16, 2>;
+  family.bits = MakeTileKernel<Bits12x32>(PackBitVectors<16>, FinishTile16<Bits12x32>);
+  family.bytes = MakeTileKernel<Bytes12x32>(PackBytes16, FinishTile16<Bytes12x32>);
   family.bytes_from = 8;
-  family.reals = MakeTileKernel<Reals16>(PackReals16, StoreTile16<Reals16>);
+  family.reals = MakeTileKernel<Reals12x32>(PackReals16, FinishTile16<Reals12x32>);
   family.reals.expand = ExpandSignVectors<16, 2>;
-  family.fill_plane = FillPlane<Reals16>;
-  family.compute_plane = ComputePlane<Reals16>;
+  family.fill_plane = FillPlane<Reals12x32>;
+  family.compute_plane = ComputePlane<Reals12x32>;
   return family;
 }
 

@@ -6,6 +6,7 @@
 
 #include <immintrin.h>
 
+#include "kernels/finish_vectors.h"
 #include "kernels/kernel_family.h"
 #include "kernels/pack_vectors.h"
 #include "kernels/tile_templates.h"
@@ -34,7 +35,7 @@ struct Integers16 {
   static Sum AddSums(Sum a, Sum b) { return _mm512_add_epi32(a, b); }
 };
 
-struct Reals16 {
+struct Reals12x32 {
   static constexpr Element kElement = Element::kReals;
   using Word = float;
   using Scalar = float;
@@ -110,27 +111,29 @@ inline void Transpose16(__m512 r[16]) {
   for (int i = 0; i < 16; ++i) r[i] = t[i];
 }
 
+// Outputs that are neighbours in memory: those of a row of pixels, 16 lanes transposed in
+// registers.
 template <typename Step>
-void StoreTile16(const float* y, int pixels, int lanes, float* out, ptrdiff_t channel_step,
-                 ptrdiff_t pixel_step) {
-  if (pixel_step != 1) return StoreTile<Step>(y, pixels, lanes, out, channel_step, pixel_step);
-  const __mmask16 used = static_cast<__mmask16>((1u << pixels) - 1);
-  for (int first = 0; first < lanes; first += 16) {
+void FinishTile16(const void* sums, const Epilogue& epilogue) {
+  if (epilogue.pixel_step != 1) return FinishTileVectors<Step>(sums, epilogue);
+  const __mmask16 used = static_cast<__mmask16>((1u << epilogue.pixels) - 1);
+  for (int first = 0; first < epilogue.lanes; first += 16) {
+    const OutputVectors<Step> outputs(sums, epilogue, first);
     __m512 rows[16];
     ONNXBIN_UNROLL
     for (int p = 0; p < 16; ++p) {
-      rows[p] = p < Step::kPixels ? _mm512_loadu_ps(y + p * Step::kLanes * Step::kVectors + first)
-                                  : _mm512_setzero_ps();
+      rows[p] = p < Step::kPixels ? outputs(p < epilogue.pixels ? p : 0) : _mm512_setzero_ps();
     }
     Transpose16(rows);
-    float* channel = out + first * channel_step;
-    if (lanes - first >= 16) {
+    float* channel = epilogue.out + first * epilogue.channel_step;
+    if (epilogue.lanes - first >= 16) {
       ONNXBIN_UNROLL
-      for (int lane = 0; lane < 16; ++lane)
-        _mm512_mask_storeu_ps(channel + lane * channel_step, used, rows[lane]);
+      for (int lane = 0; lane < 16; ++lane) {
+        _mm512_mask_storeu_ps(channel + lane * epilogue.channel_step, used, rows[lane]);
+      }
     } else {
-      for (int lane = 0; lane < lanes - first; ++lane) {
-        _mm512_mask_storeu_ps(channel + lane * channel_step, used, rows[lane]);
+      for (int lane = 0; lane < epilogue.lanes - first; ++lane) {
+        _mm512_mask_storeu_ps(channel + lane * epilogue.channel_step, used, rows[lane]);
       }
     }
   }

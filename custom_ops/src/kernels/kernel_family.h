@@ -65,17 +65,23 @@ struct Tile {
   ptrdiff_t x_plane;                   // bytes: next bit-plane
   const unsigned char* w;              // the panel's first word
   ptrdiff_t w_row, w_column;           // bytes
+  bool add;                            // to what the sums are already; for reals alone
 };
 
-// How integer sums become outputs. All are per lane but the factor:
-//   y = start + scale * (float(base + factor * sum) - zero)
-// where start is the bias, or what y holds already where that is null.
-struct Scaling {
+// How the sums of a tile become outputs: per lane,
+//   out = start + sum                                                       for reals
+//   out = start + scale * (float(offset + factor * sum) - zero)             for bits and bytes
+// where start is the bias or, where several bases are summed, what came of those before.
+struct Epilogue {
+  int pixels, lanes;  // as in Tile
   int32_t factor;
-  const int32_t* base;
-  const float* scale;
-  const float* zero;
-  const float* bias;
+  const int32_t* offset;               // [panel]
+  const float* zero;                   // [panel]
+  const float* scale;                  // [panel]
+  const float* bias;                   // [panel]
+  const float* start;                  // [pixels, panel], or null for the bias
+  float* out;                          // of lane 0 and pixel 0
+  ptrdiff_t channel_step, pixel_step;  // floats from lane to lane, from pixel to pixel
 };
 
 struct TileKernel {
@@ -87,13 +93,9 @@ struct TileKernel {
   int byte_zero;  // what is taken off each quantum to make a signed byte; 0 where unsigned ones do
 
   void (*pack)(const PackJob& job);
-  // sums [pixels, panel]: int32, set, for bits and bytes; float, added to, for reals.
+  // sums [pixels, panel]: int32 for bits and bytes, float for reals.
   void (*run)(const Tile& tile, void* sums);
-  // y [pixels, panel]
-  void (*scale)(const int32_t* sums, int pixels, const Scaling& scaling, float* y);
-  // out[lane * channel_step + pixel * pixel_step] = y[pixel, lane], for the lanes in use
-  void (*store)(const float* y, int pixels, int lanes, float* out, ptrdiff_t channel_step,
-                ptrdiff_t pixel_step);
+  void (*finish)(const void* sums, const Epilogue& epilogue);
   // Reals alone: w [count, panel] = sum_b scale[b * scale_step + lane] * sign, where bit `lane` of
   // signs[b * signs_step + i] is the sign of word i.
   void (*expand)(const uint32_t* signs, int64_t signs_step, const float* scale, int64_t scale_step,

@@ -6,6 +6,7 @@
 
 #include <arm_neon.h>
 
+#include "kernels/finish_vectors.h"
 #include "kernels/pack_vectors.h"
 #include "kernels/planar_vectors.h"
 #include "kernels/tile_templates.h"
@@ -27,7 +28,7 @@ struct NeonIntegers {
 
 // cnt counts the ones of each byte; counts stay bytes for as many words as fit. Three instructions
 // a step.
-struct NeonBits : NeonIntegers {
+struct Bits5x16 : NeonIntegers {
   static constexpr Element kElement = Element::kBits;
   static constexpr int kWordChannels = 32, kPixels = 5;
   static constexpr int64_t kFoldWords = 31;  // at most 8 ones a byte: 248
@@ -48,7 +49,7 @@ struct NeonBits : NeonIntegers {
   }
 };
 
-struct NeonReals {
+struct Reals5x16 {
   static constexpr Element kElement = Element::kReals;
   using Word = float;
   using Scalar = float;
@@ -92,12 +93,11 @@ struct NeonReals {
 
 constexpr KernelFamily MakeNeonFamily(const char* name, bool (*available)()) {
   KernelFamily family{name, available};
-  family.bits = MakeTileKernel<NeonBits>(PackBitVectors<4>);
-  family.bits.scale = ScaleTileVectors<4, 4>;
-  family.reals = MakeTileKernel<NeonReals>(PackReals);
+  family.bits = MakeTileKernel<Bits5x16>(PackBitVectors<4>, FinishTileVectors<Bits5x16>);
+  family.reals = MakeTileKernel<Reals5x16>(PackReals, FinishTileVectors<Reals5x16>);
   family.reals.expand = ExpandSignVectors<4, 4>;
-  family.fill_plane = FillPlane<NeonReals>;
-  family.compute_plane = ComputePlane<NeonReals>;
+  family.fill_plane = FillPlane<Reals5x16>;
+  family.compute_plane = ComputePlane<Reals5x16>;
   return family;
 }
 

@@ -9,7 +9,7 @@
 namespace onnxbin {
 namespace {
 
-struct Bytes : NeonIntegers {
+struct Bytes6x16 : NeonIntegers {
   static constexpr Element kElement = Element::kBytes;
   static constexpr int kWordChannels = 4, kPixels = 6;
   static constexpr int64_t kFoldWords = 0;
@@ -25,8 +25,7 @@ struct Bytes : NeonIntegers {
 
 constexpr KernelFamily MakeFamily() {
   KernelFamily family = MakeNeonFamily("neon-dot", HasNeonDot);
-  family.bytes = MakeTileKernel<Bytes>(PackSignedByteVectors<4>);
-  family.bytes.scale = ScaleTileVectors<4, 4>;
+  family.bytes = MakeTileKernel<Bytes6x16>(PackSignedByteVectors<4>, FinishTileVectors<Bytes6x16>);
   family.bytes.byte_zero = 128;
   family.bytes_from = 8;
   return family;

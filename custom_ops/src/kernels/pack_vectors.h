@@ -1,4 +1,4 @@
-// Packing inputs, scaling sums and expanding weights with the vector types of GCC and Clang: the
+// Packing inputs and expanding weights with the vector types of GCC and Clang: the
 // same text for every instruction set, one instruction an operation. In an unnamed namespace, like
 // all that is compiled for one instruction set; see tile_templates.h.
 #ifndef ONNXBIN_KERNELS_PACK_VECTORS_H_
@@ -129,27 +129,6 @@ void PackByteVectors(const PackJob& job) {
 template <int kLanes>
 void PackSignedByteVectors(const PackJob& job) {
   PackWords<kLanes, Quantizer::Kind::kQuant, 1, 8, 128>(job);
-}
-
-template <int kLanes, int kVectors>
-void ScaleTileVectors(const int32_t* sums, int pixels, const Scaling& scaling, float* y) {
-  using V = Vectors<kLanes>;
-  using Integers = typename V::Integers;
-  using Floats = typename V::Floats;
-  for (int first = 0; first < kLanes * kVectors; first += kLanes) {
-    Integers base;
-    __builtin_memcpy(&base, scaling.base + first, sizeof(base));
-    const Floats scale = V::Load(scaling.scale + first), zero = V::Load(scaling.zero + first);
-    const Floats bias = scaling.bias ? V::Load(scaling.bias + first) : Floats{};
-    for (int i = first; i < pixels * kLanes * kVectors; i += kLanes * kVectors) {
-      Integers sum;
-      __builtin_memcpy(&sum, sums + i, sizeof(sum));
-      const Floats start = scaling.bias ? bias : V::Load(y + i);
-      const Floats out =
-          start + scale * (__builtin_convertvector(base + scaling.factor * sum, Floats) - zero);
-      __builtin_memcpy(y + i, &out, sizeof(out));
-    }
-  }
 }
 
 // A float and its sign are one exclusive or apart: the complement of a sign bit, shifted to bit 31.

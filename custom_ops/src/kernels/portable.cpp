@@ -16,7 +16,7 @@ inline uint32_t Popcount(uint64_t x) {
   return static_cast<uint32_t>(x * 0x0101010101010101u >> 56);
 }
 
-struct PortableBits {
+struct Bits2x4 {
   static constexpr Element kElement = Element::kBits;
   using Word = uint64_t;
   using Scalar = int32_t;
@@ -38,7 +38,7 @@ struct PortableBits {
   static Sum AddSums(Sum a, Sum b) { return a + b; }
 };
 
-struct PortableReals {
+struct Reals4x8 {
   static constexpr Element kElement = Element::kReals;
   using Word = float;
   using Scalar = float;
@@ -189,8 +189,9 @@ bool Available() { return true; }
 
 constexpr KernelFamily MakeFamily() {
   KernelFamily family{"portable", Available};
-  family.bits = MakeTileKernel<PortableBits>(PackBits);
-  family.reals = MakeTileKernel<PortableReals>(PackReals);
+  family.bits = MakeTileKernel<Bits2x4>(PackBits, FinishTile<Bits2x4>);
+  family.reals = MakeTileKernel<Reals4x8>(PackReals, FinishTile<Reals4x8>);
+  family.reals.expand = ExpandSigns<Reals4x8>;
   family.fill_plane = FillPlane;
   family.compute_plane = ComputePlane;
   return family;

@@ -113,10 +113,9 @@ void RunTile(const Tile& tile, void* sums) {
     for (int v = 0; v < kVectors; ++v) {
       Scalar* to = out + p * kPanel + v * Step::kLanes;
       if constexpr (Step::kElement == Element::kReals) {
-        Step::Store(to, Step::AddSums(sum[p][v], Step::Load(to)));
-      } else {
-        Step::Store(to, sum[p][v]);
+        if (tile.add) sum[p][v] = Step::AddSums(sum[p][v], Step::Load(to));
       }
+      Step::Store(to, sum[p][v]);
     }
   }
 }
@@ -141,26 +140,26 @@ void RunTileOfAnySize(const Tile& tile, void* sums) {
   TilesOfAnyLength<Step, kVectors>::kRun[tile.pixels - 1](tile, sums);
 }
 
+// The output of one pixel and lane.
 template <typename Step>
-void ScaleTile(const int32_t* sums, int pixels, const Scaling& scaling, float* y) {
+inline float OutputOf(const typename Step::Scalar* sums, const Epilogue& epilogue, int pixel,
+                      int lane) {
   constexpr int kPanel = Step::kLanes * Step::kVectors;
-  for (int p = 0; p < pixels; ++p) {
-    for (int lane = 0; lane < kPanel; ++lane) {
-      const int32_t sum = scaling.base[lane] + scaling.factor * sums[p * kPanel + lane];
-      const float scaled = scaling.scale[lane] * (static_cast<float>(sum) - scaling.zero[lane]);
-      const float start = scaling.bias ? scaling.bias[lane] : y[p * kPanel + lane];
-      y[p * kPanel + lane] = start + scaled;
-    }
-  }
+  const auto sum = sums[pixel * kPanel + lane];
+  const float start = epilogue.start ? epilogue.start[pixel * kPanel + lane] : epilogue.bias[lane];
+  if constexpr (Step::kElement == Element::kReals) return start + sum;
+  const int32_t total = epilogue.offset[lane] + epilogue.factor * static_cast<int32_t>(sum);
+  return start + epilogue.scale[lane] * (static_cast<float>(total) - epilogue.zero[lane]);
 }
 
 template <typename Step>
-void StoreTile(const float* y, int pixels, int lanes, float* out, ptrdiff_t channel_step,
-               ptrdiff_t pixel_step) {
-  constexpr int kPanel = Step::kLanes * Step::kVectors;
-  for (int lane = 0; lane < lanes; ++lane) {
-    for (int p = 0; p < pixels; ++p)
-      out[lane * channel_step + p * pixel_step] = y[p * kPanel + lane];
+void FinishTile(const void* sums, const Epilogue& epilogue) {
+  for (int lane = 0; lane < epilogue.lanes; ++lane) {
+    float* out = epilogue.out + lane * epilogue.channel_step;
+    for (int p = 0; p < epilogue.pixels; ++p) {
+      out[p * epilogue.pixel_step] =
+          OutputOf<Step>(static_cast<const typename Step::Scalar*>(sums), epilogue, p, lane);
+    }
   }
 }
 
@@ -198,7 +197,7 @@ inline void PackReals(const PackJob& job) {
 
 template <typename Step>
 constexpr TileKernel MakeTileKernel(decltype(TileKernel::pack) pack,
-                                    decltype(TileKernel::store) store = StoreTile<Step>) {
+                                    decltype(TileKernel::finish) finish) {
   TileKernel kernel{};
   kernel.element = Step::kElement;
   kernel.panel = Step::kLanes * Step::kVectors;
@@ -207,11 +206,9 @@ constexpr TileKernel MakeTileKernel(decltype(TileKernel::pack) pack,
   kernel.word_bytes = sizeof(typename Step::Word);
   static_assert(Step::kLanes * Step::kVectors <= kMaxPanel && Step::kPixels <= kMaxPixels,
                 "see kernel_family.h");
-  if constexpr (Step::kElement == Element::kReals) kernel.expand = ExpandSigns<Step>;
   kernel.pack = pack;
   kernel.run = RunTileOfAnySize<Step>;
-  kernel.scale = ScaleTile<Step>;
-  kernel.store = store;
+  kernel.finish = finish;
   return kernel;
 }
 
