@@ -5,7 +5,7 @@
 >>> onnxbin.session(result.path).run(None, {"images": tensor})
 """
 
-from onnxbin.compress import compress
+from onnxbin.compress import compress, resume
 from onnxbin.errors import OnnxbinError
 from onnxbin.operator import get_library_path, session
 from onnxbin.records import Listener, Record, Result, Step
@@ -22,5 +22,6 @@ __all__ = [
     "__version__",
     "compress",
     "get_library_path",
+    "resume",
     "session",
 ]

@@ -17,48 +17,24 @@ import onnxruntime
 from onnx import ModelProto
 
 from onnxbin.errors import OnnxbinError, first_line
-from onnxbin.images import ImageSet
-from onnxbin.operator import stock_session
 
 Float32 = npt.NDArray[np.float32]
 
 
-class Agreement:
-    """Compares models with an original; its outputs are computed once, at construction.
+def agreement(found: Sequence[Sequence[Float32]], expected: Sequence[Sequence[Float32]]) -> float:
+    """The agreement of a model with its original; minus infinity where its outputs are not finite.
 
-    images: the held-back images; the sums run over all of them.
-    outputs: names of the float tensors to compare.
+    found, expected: for each image, the compared outputs of the model and of the original.
     """
-
-    def __init__(self, original: ModelProto, outputs: Sequence[str], images: ImageSet) -> None:
-        self._outputs = list(outputs)
-        self._images = images
-        self._expected = self._run(original)
-        for name, values in zip(self._outputs, zip(*self._expected, strict=True), strict=True):
-            if not all(np.isfinite(value).all() for value in values):
-                raise OnnxbinError(
-                    f"output {name!r} of the original is not finite on the given images; "
-                    "is the preprocessing right?"
-                )
-
-    def of(self, model: ModelProto) -> float:
-        """The agreement of `model` with the original; minus infinity where its outputs are not finite."""
-        difference = np.zeros(len(self._outputs))
-        norm = np.zeros(len(self._outputs))
-        for results, expected in zip(self._run(model), self._expected, strict=True):
-            for position, (found, wanted) in enumerate(zip(results, expected, strict=True)):
-                wanted64 = wanted.astype(np.float64)
-                difference[position] += np.square(found - wanted64).sum()
-                norm[position] += np.square(wanted64).sum()
-        relative = np.sqrt(difference / np.where(norm > 0, norm, 1))
-        return float(1 - relative.mean()) if np.isfinite(relative).all() else float("-inf")
-
-    def _run(self, model: ModelProto) -> list[list[Float32]]:
-        """The outputs to compare, of each image."""
-        session = stock_session(with_outputs(model, self._outputs))
-        target = self._images.target
-        feeds = (target.feed([self._images.tensor(index)]) for index in range(len(self._images)))
-        return [run(session, self._outputs, feed) for feed in feeds]
+    difference = np.zeros(len(expected[0]))
+    norm = np.zeros(len(expected[0]))
+    for results, wants in zip(found, expected, strict=True):
+        for position, (result, wanted) in enumerate(zip(results, wants, strict=True)):
+            wanted64 = wanted.astype(np.float64)
+            difference[position] += np.square(result - wanted64).sum()
+            norm[position] += np.square(wanted64).sum()
+    relative = np.sqrt(difference / np.where(norm > 0, norm, 1))
+    return float(1 - relative.mean()) if np.isfinite(relative).all() else float("-inf")
 
 
 def run(

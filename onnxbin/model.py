@@ -130,7 +130,7 @@ def check(proto: ModelProto) -> None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that no reader, crash or full disk ever sees half of it."""
-    with _naming_write_errors(path):
+    with naming_write_errors(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -146,7 +146,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def check_writable(path: Path) -> None:
     """Raise OnnxbinError now if `path` could not be written later, after hours of work."""
-    with _naming_write_errors(path):
+    with naming_write_errors(path):
         if path.is_dir():
             raise OnnxbinError(f"{path}: is a folder, expected the name of the file to write")
         if path.exists() and not path.is_file():
@@ -159,7 +159,8 @@ def check_writable(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _naming_write_errors(path: Path) -> Iterator[None]:
+def naming_write_errors(path: Path) -> Iterator[None]:
+    """What the system says of a failed write becomes an OnnxbinError with the file's name."""
     try:
         yield
     except OSError as error:

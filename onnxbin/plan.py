@@ -15,7 +15,7 @@ from onnxbin.layers import ConvLayer, inventory
 from onnxbin.model import Model, check, set_metadata
 from onnxbin.operator import BinaryWeight
 from onnxbin.prepare import prepare
-from onnxbin.priority import deepest_first
+from onnxbin.priority import deepest_first, largest_first
 from onnxbin.settings import Settings
 from onnxbin.surgery import BinaryLayer, with_binary_layers
 from onnxbin.version import __version__
@@ -74,10 +74,22 @@ def plan(original: Model, settings: Settings) -> Plan:
     layers = inventory(
         prepared, include=settings.include, exclude=settings.exclude, input_size=settings.input_size
     )
-    order = deepest_first(layers)
+    order = _order(layers, settings)
     return Plan(
         original, prepared, preprocessing, layers, order, _ratios(original, prepared, order, settings.bases)
     )
+
+
+def _order(layers: list[ConvLayer], settings: Settings) -> list[ConvLayer]:
+    if settings.order is None:
+        return deepest_first(layers) if settings.priority == "depth" else largest_first(layers)
+    candidates = {layer.name: layer for layer in layers if layer.left_alone is None}
+    for name in settings.order:
+        if name not in candidates:
+            reasons = {layer.name: layer.left_alone for layer in layers}
+            why = f"cannot become binary: {reasons[name]}" if name in reasons else "is no convolution of it"
+            raise OnnxbinError(f"order: {name!r} {why}")
+    return [candidates[name] for name in dict.fromkeys(settings.order)]
 
 
 def _checked(prepared: ModelProto) -> ModelProto:

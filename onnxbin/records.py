@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from onnxbin.images import Choice
 from onnxbin.layers import ConvLayer
@@ -16,13 +18,14 @@ from onnxbin.plan import Plan
 class Step:
     """One layer's turn.
 
-    layer: which. number: from 1 on. expected: how many turns the goal takes, by the sizes of the layers.
-    training_steps: the training this turn gets.
+    layer: which. number: of the step, from 1 on. expected: how many steps the goal takes, by the sizes of the
+    layers. bases: binary tensors for the weight. training_steps: the training this turn gets.
     """
 
     layer: ConvLayer
     number: int
     expected: int
+    bases: int
     training_steps: int
 
 
@@ -30,19 +33,32 @@ class Step:
 class Record:
     """What one step did.
 
+    layer, shape: whose weight became binary, and its shape. bases: binary tensors for it.
     share: of all convolutions' parameters, how many are binary now. ratio: original bytes / bytes now.
-    before, after: agreement before and after fine-tuning; None where it was not measured.
+    before, after: agreement before and after fine-tuning (see onnxbin.agreement); None where it was not
+    measured. boxes: agreement of the boxes after it (see onnxbin.measures); None where the
+    model is no known detector, or it was not measured.
     difference: the largest relative difference among kernel, function and PyTorch module of the new node.
+    training_steps: of fine-tuning. seconds: that all of it took.
     """
 
     layer: str
     shape: tuple[int, ...]
+    bases: int
     share: float
     ratio: float
     before: float | None
     after: float | None
+    boxes: float | None
     difference: float
+    training_steps: int
     seconds: float
+
+    @property
+    def drop(self) -> float | None:
+        """What was lost since the original: of the boxes where that is known, else of the outputs."""
+        kept = self.after if self.boxes is None else self.boxes
+        return None if kept is None else 1 - kept
 
 
 @dataclass(frozen=True)
@@ -50,14 +66,16 @@ class Result:
     """What came out.
 
     path: the file that was written. ratio: original bytes / its bytes. agreement: with the original on
-    held-back images, see onnxbin.agreement. reached: whether the stop rules were met. reason: why the run
-    ended. steps: what was kept, layer by layer. preprocessing: how images were fed and where that is known
-    from.
+    held-back images, see onnxbin.agreement; boxes: of what is detected, see Record. reached: whether the stop
+    rules were met. reason: why the run ended. steps: what was kept, layer by layer. run: the run folder.
+    preprocessing: how images were fed and where that is known from.
     """
 
     path: Path
+    run: Path
     ratio: float
     agreement: float
+    boxes: float | None
     reached: bool
     reason: str
     steps: tuple[Record, ...]
@@ -69,10 +87,17 @@ class Result:
 
     def to_json(self) -> str:
         """All of it, for machines."""
-        content = {**asdict(self), "path": str(self.path)}
-        if not math.isfinite(self.agreement):
-            content["agreement"] = None  # JSON knows no infinities
-        return json.dumps(content, indent=2)
+        content = {**asdict(self), "path": str(self.path), "run": str(self.run)}
+        return json.dumps(without_infinities(content), indent=2)
+
+
+def without_infinities(content: Any) -> Any:
+    """The same JSON value with null for numbers that JSON does not know."""
+    if isinstance(content, dict):
+        return {key: without_infinities(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [without_infinities(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 class Listener:
@@ -84,6 +109,9 @@ class Listener:
     def warned(self, text: str) -> None:
         """Something the user should know."""
 
+    def looked_at(self, done: int, total: int) -> None:
+        """In choosing the next layer, so many of the candidates have been looked at."""
+
     def layer_started(self, step: Step) -> None:
         """A layer's turn has begun."""
 
@@ -92,3 +120,9 @@ class Listener:
 
     def layer_finished(self, step: Step, record: Record) -> None:
         """A layer's turn is over, and its result was kept."""
+
+    def layer_rejected(self, step: Step, record: Record) -> None:
+        """A layer's turn is over, and was undone: it lost more than may be lost."""
+
+    def resumed(self, steps: Sequence[Record]) -> None:
+        """An earlier run is taken up again; these steps were finished in it."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from onnxbin.binarize import MAX_BASES
 from onnxbin.errors import OnnxbinError
@@ -13,6 +14,10 @@ from onnxbin.images.preprocess import Channels, Resize
 
 FineTune = Callable[[Any, Any, Any], None]
 """A user's own training: called with the torch module, the training images and the step (a records.Step)."""
+
+Priority = Literal["depth", "damage"]
+
+Device = Literal["auto", "cpu", "cuda"]
 
 STEPS_PER_LAYER = 40
 """Fine-tuning steps after each layer; about half a minute each on a laptop for a 416x416 tiny detector."""
@@ -22,16 +27,22 @@ STEPS_PER_LAYER = 40
 class Settings:
     """How to compress a model. Raises OnnxbinError on a value that makes no sense.
 
-    until_ratio: stop when the file is this many times smaller. max_drop: stop before the outputs' relative
-    change on held-back images exceeds this (0 to 1). With neither, every candidate layer is binarized.
+    until_ratio: stop when the file is this many times smaller. max_drop: what may be lost at most (0 to 1):
+    of the boxes, where the model is a detector that onnxbin knows (see onnxbin.measures), else of the
+    outputs (see agreement). With neither, every candidate layer is binarized.
     images: a folder, a COCO json, a list or one image; None: images that onnxbin renders itself.
     profile, resize, channels, mean, std: the preprocessing, see onnxbin.images.choose.
     input_size: height and width, for models that leave them open.
     include, exclude: regular expressions on layer names, see onnxbin.layers.inventory.
+    priority: which layer goes next, see onnxbin.priority. order: the names of the layers to binarize, first
+    to last, instead of all that can be in the order of priority.
     bases: binary tensors summed for each weight.
-    finetune: True for distillation from the original, False for none (torch is not needed then), or a
-    function.
-    steps_per_layer, batch_size: the effort of fine-tuning. seed: of everything random.
+    finetune: True for distillation from the original, False for none (torch is not needed then), a function
+    of your own, or its name as "module:function".
+    steps_per_layer: of fine-tuning, after each layer. last_steps: more of them after the layer that reaches
+    the goal. budget: seconds that the run may take, instead of a number of steps. batch_size: images a step,
+    over all processes. device: to train on.
+    seed: of everything random.
     """
 
     until_ratio: float | None = None
@@ -45,10 +56,15 @@ class Settings:
     input_size: tuple[int, int] | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    priority: Priority = "depth"
+    order: tuple[str, ...] | None = None
     bases: int = 1
-    finetune: bool | FineTune = field(default=True)
+    finetune: bool | str | FineTune = True
     steps_per_layer: int = STEPS_PER_LAYER
+    last_steps: int = 0
+    budget: float | None = None
     batch_size: int = 4
+    device: Device = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -58,12 +74,35 @@ class Settings:
             )
         if self.max_drop is not None and not 0 < self.max_drop <= 1:
             raise OnnxbinError(f"--max-drop {self.max_drop:g}: expected more than 0 and at most 1")
+        if self.budget is not None and not 0 < self.budget < float("inf"):
+            raise OnnxbinError(f"--budget {self.budget:g}: expected a time, such as 20m")
+        if self.budget is not None and self.finetune is not True:
+            raise OnnxbinError("--budget: is shared out over the built-in fine-tuning; leave it away")
         if not 1 <= self.bases <= MAX_BASES:
             raise OnnxbinError(f"--bases {self.bases}: expected 1 to {MAX_BASES}")
-        for name, least in (("steps_per_layer", 1), ("batch_size", 1), ("seed", 0)):
+        for name, choices in (("priority", Priority), ("device", Device)):
+            if getattr(self, name) not in get_args(choices):
+                expected = ", ".join(get_args(choices))
+                raise OnnxbinError(f"--{name} {getattr(self, name)!r}: expected one of {expected}")
+        for name, least in (("steps_per_layer", 0), ("last_steps", 0), ("batch_size", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 option = "--" + name.replace("_", "-")
                 raise OnnxbinError(f"{option} {getattr(self, name)}: expected at least {least}")
-        for name in ("include", "exclude"):
+        for name in ("include", "exclude", "order"):
             if isinstance(getattr(self, name), str):
-                raise OnnxbinError(f"{name}={getattr(self, name)!r}: expected a list of patterns")
+                raise OnnxbinError(f"{name}={getattr(self, name)!r}: expected a list of names")
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON values, for `from_json`; paths become absolute, functions names."""
+        content = dataclasses.asdict(self)
+        if self.images is not None:
+            content["images"] = str(Path(self.images).resolve())
+        if callable(self.finetune):
+            content["finetune"] = f"{self.finetune.__module__}:{self.finetune.__qualname__}"
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Settings:
+        """Settings from what `to_json` gave. Raises TypeError where it is something else."""
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in content.items()}
+        return cls(**values)

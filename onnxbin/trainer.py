@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import ModelProto
 
 from onnxbin.binarize import binarize
 from onnxbin.layers import ConvLayer
 from onnxbin.plan import Array
-from onnxbin.records import Listener, Step
+from onnxbin.records import Step
 from onnxbin.surgery import BinaryLayer
 
 
@@ -21,8 +23,11 @@ class Trainer(Protocol):
     def binarize(self, layer: ConvLayer, bases: int) -> None:
         """Turn a layer binary, from its present real weight."""
 
-    def train(self, step: Step, listener: Listener) -> None:
-        """Fine-tune the whole network."""
+    def train(self, step: Step, on_step: Callable[[int, float], None]) -> None:
+        """Fine-tune the whole network; after each training step, say how many are done and the loss."""
+
+    def rehearse(self) -> float:
+        """How many seconds a training step takes: one that changes nothing."""
 
     def real(self) -> dict[str, Array]:
         """The initializers that training has changed, those of binary layers excepted."""
@@ -32,6 +37,27 @@ class Trainer(Protocol):
 
     def run_layer(self, name: str, x: Array) -> Array | None:
         """What the module in training makes of a binary layer's input; None where there is no module."""
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything that training has changed and depends on."""
+
+    def restore(
+        self, layers: Sequence[ConvLayer], bases: Mapping[str, int], state: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        """Make a new trainer go on from a `state`, bit for bit.
+
+        layers: those that had become binary, in that order. bases: how many of each.
+        """
+
+
+def closed_form(layer: ConvLayer, values: Mapping[str, onnx.TensorProto], bases: int) -> BinaryLayer:
+    """A layer made binary with no training: the signs and scales nearest to its weight among `values`."""
+    weight = onnx.numpy_helper.to_array(values[layer.weight])
+    if layer.bias:
+        bias = onnx.numpy_helper.to_array(values[layer.bias])
+    else:
+        bias = np.zeros(layer.out_channels, np.float32)
+    return BinaryLayer(binarize(weight, bases), bias)
 
 
 class Untrained:
@@ -43,14 +69,13 @@ class Untrained:
 
     def binarize(self, layer: ConvLayer, bases: int) -> None:
         """Signs and scales nearest to the original weight."""
-        weight = onnx.numpy_helper.to_array(self._values[layer.weight])
-        if layer.bias:
-            bias = onnx.numpy_helper.to_array(self._values[layer.bias])
-        else:
-            bias = np.zeros(layer.out_channels, np.float32)
-        self._binary[layer.name] = BinaryLayer(binarize(weight, bases), bias)
+        self._binary[layer.name] = closed_form(layer, self._values, bases)
 
-    def train(self, step: Step, listener: Listener) -> None:
+    def rehearse(self) -> float:
+        """No time."""
+        return 0.0
+
+    def train(self, step: Step, on_step: Callable[[int, float], None]) -> None:
         """Nothing to train."""
 
     def real(self) -> dict[str, Array]:
@@ -64,3 +89,17 @@ class Untrained:
     def run_layer(self, name: str, x: Array) -> None:  # noqa: ARG002
         """There is no module."""
         return
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Nothing that binarizing again would not give."""
+        return {}
+
+    def restore(
+        self,
+        layers: Sequence[ConvLayer],
+        bases: Mapping[str, int],
+        state: Mapping[str, npt.NDArray[Any]],  # noqa: ARG002
+    ) -> None:
+        """Binarize again."""
+        for layer in layers:
+            self.binarize(layer, bases[layer.name])

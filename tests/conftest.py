@@ -1,7 +1,12 @@
 """What every test may use: the folder of real detectors and photographs, if any; a stock runtime."""
 
+import os
 import sys
 from pathlib import Path
+
+# Before anything starts its threads: several test processes, each with a thread for each core, spend their
+# time waiting for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import onnxruntime

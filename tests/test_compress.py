@@ -85,34 +85,72 @@ def test_agreement_is_one_minus_the_relative_change_of_the_outputs(model, photos
     assert result.agreement == pytest.approx(1 - change, abs=1e-4)
 
 
-def test_max_drop_keeps_what_satisfied_it(model, photos):
+class Heard(Listener):
+    """What a run says."""
+
+    def __init__(self):
+        self.warnings = []
+        self.rejected = []
+
+    def warned(self, text):
+        self.warnings.append(text)
+
+    def layer_rejected(self, step, record):
+        self.rejected.append((record.layer, step.bases, record.drop))
+
+
+def test_what_drops_too_much_is_undone_and_tried_again_with_two_bases(model, photos):
     settings = {"finetune": False, "images": photos, "profile": "yolov4"}
     one = onnxbin.compress(model, **settings, exclude=["c1", "c2"])
     two = onnxbin.compress(model, **settings, exclude=["c1"])
-    between = 1 - (one.agreement + two.agreement) / 2
-    result = onnxbin.compress(model, **settings, max_drop=between)
-    assert binary_nodes(result.path) == ["c3"]
-    assert result.agreement == pytest.approx(one.agreement, abs=1e-6)
+    most = 1 - (one.agreement + two.agreement) / 2
+    heard = Heard()
+    result = onnxbin.compress(model, **settings, max_drop=most, listener=heard)
+    assert heard.rejected[0][:2] == ("c2", 1)
+    assert all(drop > most for _, _, drop in heard.rejected)
+    assert result.steps[0].layer == "c3"
+    assert all(record.drop <= most for record in result.steps)
     assert result.reached
-    both = onnxbin.compress(model, **settings, max_drop=between, until_ratio=2)
-    assert not both.reached
-    assert "--max-drop" in both.reason
-    assert binary_nodes(both.path) == ["c3"]
+    # Every layer is binary with one base or two, or was tried with both.
+    kept = {(record.layer, record.bases) for record in result.steps}
+    tried = {(layer, bases) for layer, bases, _ in heard.rejected}
+    for layer in ("c1", "c2", "c3"):
+        assert {(layer, 1), (layer, 2)} <= tried or any(name == layer for name, _ in kept)
+    assert sorted(binary_nodes(result.path)) == sorted(name for name, _ in kept)
+
+    out_of_reach = onnxbin.compress(model, **settings, max_drop=1e-4, until_ratio=2)
+    assert not out_of_reach.reached
+    assert "3 layers are left as before: binary, they would lose more than --max-drop" in out_of_reach.reason
+    assert binary_nodes(out_of_reach.path) == []
+
+
+def test_the_order_can_be_given(model, photos):
+    settings = {"finetune": False, "images": photos, "profile": "yolov4"}
+    result = onnxbin.compress(model, **settings, order=["c1", "c3"])
+    assert [record.layer for record in result.steps] == ["c1", "c3"]
+    assert result.reached
+
+
+def test_damage_priority_takes_what_costs_least_for_each_byte(model, photos):
+    """The first choice, recomputed from runs with one layer each."""
+    settings = {"finetune": False, "images": photos, "profile": "yolov4"}
+    scores = {}
+    for name in ("c1", "c2", "c3"):
+        alone = onnxbin.compress(model, **settings, order=[name])
+        scores[name] = (1 - alone.agreement) / (alone.original_bytes - alone.bytes)
+    result = onnxbin.compress(model, **settings, priority="damage")
+    assert result.steps[0].layer == min(scores, key=scores.get)
+    assert len(result.steps) == 3
 
 
 def test_a_goal_out_of_reach_is_said_first_and_the_best_is_written(model, photos):
-    said = []
-
-    class Heard(Listener):
-        def warned(self, text):
-            said.append(text)
-
+    heard = Heard()
     result = onnxbin.compress(
-        model, until_ratio=50, finetune=False, images=photos, profile="yolov4", listener=Heard()
+        model, until_ratio=50, finetune=False, images=photos, profile="yolov4", listener=heard
     )
     assert not result.reached
-    assert "--until-ratio 50 is out of reach" in said[0]
-    assert result.warnings == tuple(said)
+    assert "--until-ratio 50 is out of reach" in heard.warnings[0]
+    assert result.warnings == tuple(heard.warnings)
     assert len(binary_nodes(result.path)) == 3
 
 
@@ -148,7 +186,11 @@ def test_ctrl_c_writes_what_was_finished(model, photos):
         ({"until_ratio": 0.5}, "--until-ratio 0.5: expected more than 1"),
         ({"max_drop": 0}, "--max-drop 0: expected more than 0"),
         ({"bases": 9}, "--bases 9: expected 1 to 4"),
-        ({"steps_per_layer": 0}, "--steps-per-layer 0: expected at least 1"),
+        ({"steps_per_layer": -1}, "--steps-per-layer -1: expected at least 0"),
+        ({"priority": "width"}, "--priority 'width': expected one of depth, damage"),
+        ({"budget": 60}, "--budget: is shared out over the built-in fine-tuning"),
+        ({"order": ["c0"]}, "order: 'c0' cannot become binary: first conv"),
+        ({"order": ["c9"]}, "order: 'c9' is no convolution"),
         ({"images": "nowhere"}, "nowhere: no such file or folder"),
         ({"exclude": ["c"]}, "none of its 5 convolutions can be binarized"),
     ],
@@ -240,8 +282,7 @@ def test_an_agreement_that_is_no_number_satisfies_nothing(tmp_path, photos):
     path = tmp_path / "model.onnx"
     path.write_bytes(proto.SerializeToString())
     result = onnxbin.compress(path, finetune=False, images=photos, profile="yolov4", max_drop=1)
-    assert not result.reached
-    assert binary_nodes(result.path) == []
+    assert all(record.bases == 2 for record in result.steps)
     untamed = onnxbin.compress(path, finetune=False, images=photos, profile="yolov4")
     assert json.loads(untamed.to_json())["agreement"] is None
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console
 
 _WIDE = 1000  # columns of a file: nothing is cut or folded
+
+
+def is_first_process() -> bool:
+    """Of the processes that torchrun has started, the first alone speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class OutputConsole(Console):
     """A rich console on standard output, or standard error, that a vanished reader does not stop."""
 
     def __init__(self, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False)
+        super().__init__(stderr=stderr, highlight=False, quiet=not is_first_process())
         if not self.is_terminal:
             self.width = _WIDE
 

@@ -43,6 +43,20 @@ class Size(click.ParamType):  # type: ignore[type-arg]
         return int(match[1]), int(match[2])
 
 
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """A time such as 90s, 20m or 1h30m."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """`1h30m` to 5400.0 seconds."""
+        match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(value))
+        if match is None or not any(match.groups()):
+            self.fail(f"{value!r} is not a time such as 90s, 20m or 1h30m", param, ctx)
+        hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return float(hours * 3600 + minutes * 60 + seconds)
+
+
 class Triple(click.ParamType):  # type: ignore[type-arg]
     """Three numbers, one per channel, or one for all."""
 

@@ -160,7 +160,7 @@ class BinaryConv2d(nn.Module):
     def binary_weight(self) -> BinaryWeight:
         """The signs and scales as they are now."""
         signs = torch.where(self.latent.detach() >= 0, 1, -1).to(torch.int8)
-        return BinaryWeight(signs.numpy(), self.scale.detach().numpy().copy())
+        return BinaryWeight(signs.cpu().numpy(), self.scale.detach().cpu().numpy().copy())
 
 
 def _latents(weight: BinaryWeight, real: Tensor | None) -> Tensor:

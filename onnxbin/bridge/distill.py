@@ -45,6 +45,7 @@ processor with AVX512-BF16; a sixth of it is the teacher's.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -54,7 +55,9 @@ import torch
 from torch import Tensor, nn
 
 from onnxbin.bridge.binary import BinaryConv2d
+from onnxbin.bridge.engine import Engine
 from onnxbin.bridge.module import GraphModule
+from onnxbin.bridge.spread import Spread
 from onnxbin.errors import OnnxbinError
 
 LATENT_RATE = 3e-2
@@ -83,12 +86,6 @@ LAST_RATE = 0.02
 LARGEST_GRADIENT = 10.0
 """Gradients of a larger norm, over all parameters, are scaled down to this."""
 
-VARIANCE_FLOOR = 0.05
-"""This share of a tensor's mean variance is added to each channel's: some channels are constant."""
-
-DECODED_FLOOR = 1e-3
-"""The same for decoded outputs, of each channel's own mean square."""
-
 
 class Images(Protocol):
     """Images as the model's input tensors; `onnxbin.images.ImageSet` is one."""
@@ -103,9 +100,10 @@ class Images(Protocol):
 class Distillation:
     """Fine-tunes a student GraphModule towards the teacher on unlabelled images.
 
-    images: what to train on. targets: the tensors to match, outputs of both modules.
-    batch_size: images a step. seed: fixes the order and the random changes of the images, and so the result,
-    bit for bit on one machine.
+    images: what to train on. engine: where, and in how many processes. targets: the tensors to match, outputs
+    of both modules. features: those that will be matched too, each from when a binary layer makes it.
+    batch_size: images a step, over all processes. seed: fixes the order and the random changes of the images,
+    and so the result, bit for bit on one machine.
 
     May be interrupted at any time: the student is then as the last step left it, or within one update of it.
     """
@@ -115,83 +113,147 @@ class Distillation:
         teacher: GraphModule,
         student: GraphModule,
         images: Images,
+        engine: Engine,
         *,
         targets: Sequence[str],
+        features: Sequence[str] = (),
         batch_size: int = 4,
         seed: int = 0,
     ) -> None:
-        self._teacher = teacher
-        self._student = student
+        self._engine = engine
+        self._teacher = teacher.to(engine.device)
+        self._student = student.to(engine.device)
         self._images = images
-        self._targets = list(targets)
-        self._features: list[str] = []
+        self._targets, self._features = list(targets), list(features)
         self._batch_size = batch_size
-        self._rng = np.random.default_rng(seed)
-        self._waiting: list[int] = []
+        self._seed = seed
+        self._drawn = 0  # images so far; with the seed, all that decides which comes next
+        self._done = 0  # steps of the present training
+        self._rates: dict[Tensor, float] = {}
         self._moments: Mapping[Tensor, Any] = {}
-        self._bfloat16 = _multiplies_bfloat16()
         (self._input,) = student.input_names
         self._takes_batches = batch_size == 1 or self._check_batches()
+        self._spread = Spread.of(self._teacher, images, [*targets, *features], engine)
 
     def train(self, steps: int, on_step: Callable[[int, float], None] | None = None) -> None:
         """Train for so many steps; the learning rates warm up, then fall along a cosine.
 
         on_step: called after each with the number of steps done and the loss. Raises OnnxbinError where the
-        loss is not finite; the student stays as the last good step left it.
+        loss is not finite; the student stays as the last good step left it. After `restore`, goes on in the
+        middle of the training that was saved.
         """
-        self._features = self._student.binary_outputs()
+        if self._done == 0:
+            self._rates = self._learning_rates()
         optimizer = self._optimizer()
-        rates = [group["lr"] for group in optimizer.param_groups]
-        for step in range(steps):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * _schedule(step, steps)
-            loss = self._loss(self._next_batch())
-            if not math.isfinite(loss.item()):
-                raise OnnxbinError(
-                    f"fine-tuning diverged at step {step + 1} of {steps}: is the preprocessing right?"
-                )
+        while self._done < steps:
+            factor = _schedule(self._done, steps)
+            for group, rate in zip(optimizer.param_groups, self._rates.values(), strict=True):
+                group["lr"] = rate * factor
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self._student.parameters(), LARGEST_GRADIENT)
+            loss = self.compute_gradients(self._drawn)
+            if not math.isfinite(loss):
+                raise OnnxbinError(
+                    f"fine-tuning diverged at step {self._done + 1} of {steps}: is the preprocessing right?"
+                )
+            nn.utils.clip_grad_norm_(self._rates, LARGEST_GRADIENT)
             optimizer.step()
+            self._drawn += self._batch_size
+            self._done += 1
             if on_step:
-                on_step(step + 1, loss.item())
+                on_step(self._done, loss)
+        self._done = 0
+
+    def compute_gradients(self, first: int) -> float:
+        """Set the gradients of one batch's loss, and return the loss.
+
+        first: how many images were drawn before this batch; it decides which they are.
+        """
+        numbers = self._engine.share(range(first, first + self._batch_size))
+        loss = self._loss(self._batch(numbers)) * (len(numbers) / self._batch_size)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._engine.add_up(self._student.parameters())
+        return sum(self._engine.map(lambda _: loss.item(), range(self._engine.count)))
+
+    def rehearse(self) -> float:
+        """How many seconds a step takes, by the second of two that change nothing."""
+        started = 0.0
+        for _ in range(2):
+            started = time.monotonic()
+            self.compute_gradients(self._drawn)
+        self._student.zero_grad()
+        return time.monotonic() - started
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """All that training depends on beside the parameters' values: see `restore`."""
+        state: dict[str, npt.NDArray[Any]] = {
+            "drawn": np.array(self._drawn),
+            "done": np.array(self._done),
+        }
+        for name, parameter in self._student.named_parameters():
+            if parameter in self._rates:
+                state[f"rate/{name}"] = np.array(self._rates[parameter])
+            for moment, value in self._moments.get(parameter, {}).items():
+                state[f"{moment}/{name}"] = value.cpu().numpy().copy()
+        return state
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from a `state` of a student with the same binary layers, made binary in the same order."""
+        parameters = dict(self._student.named_parameters())
+        self._drawn, self._done = int(state["drawn"]), int(state["done"])
+        self._rates = {}
+        moments: dict[Tensor, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            kind, _, name = key.partition("/")
+            if kind == "rate":
+                self._rates[parameters[name]] = float(value)
+            elif name:
+                tensor = torch.from_numpy(value.copy())
+                # Adam counts its steps on the CPU, wherever the parameter is.
+                moments.setdefault(parameters[name], {})[kind] = (
+                    tensor if kind == "step" else tensor.to(self._engine.device)
+                )
+        self._moments = moments
+
+    def _learning_rates(self) -> dict[Tensor, float]:
+        binary = [layer for layer in self._student.layers if isinstance(layer, BinaryConv2d)]
+        rates: dict[Tensor, float] = {layer.latent: LATENT_RATE for layer in binary}
+        rates |= {layer.scale: min(SCALE_RATE, LARGEST_CHANGE * _magnitude(layer.scale)) for layer in binary}
+        return {
+            parameter: rates.get(parameter, min(REAL_RATE, LARGEST_CHANGE * _magnitude(parameter)))
+            for parameter in self._student.parameters()
+            if parameter.requires_grad
+        }
 
     def _optimizer(self) -> torch.optim.Optimizer:
         """Adam with a learning rate for each parameter, and the moments of those that were trained before."""
-        binary = [layer for layer in self._student.layers if isinstance(layer, BinaryConv2d)]
-        rates = {layer.latent: LATENT_RATE for layer in binary}
-        rates |= {layer.scale: min(SCALE_RATE, LARGEST_CHANGE * _magnitude(layer.scale)) for layer in binary}
-        for parameter in self._student.parameters():
-            if parameter.requires_grad and parameter not in rates:
-                rates[parameter] = min(REAL_RATE, LARGEST_CHANGE * _magnitude(parameter))
-        optimizer = torch.optim.Adam([{"params": [p], "lr": rate} for p, rate in rates.items()])
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter in self._moments:
-                    optimizer.state[parameter] = self._moments[parameter]
+        optimizer = torch.optim.Adam([{"params": [p], "lr": rate} for p, rate in self._rates.items()])
+        for parameter in self._rates:
+            if parameter in self._moments:
+                optimizer.state[parameter] = self._moments[parameter]
         self._moments = optimizer.state
         return optimizer
 
-    def _next_batch(self) -> Tensor:
-        """The next images in random order, each once before any comes again, each changed at random."""
+    def _batch(self, numbers: Sequence[int]) -> Tensor:
+        """The images drawn at these turns, each image once before any comes again, each changed at random."""
         rows = []
-        for _ in range(self._batch_size):
-            if not self._waiting:
-                self._waiting = self._rng.permutation(len(self._images)).tolist()
-            rows.append(self._images.tensor(self._waiting.pop(), self._rng))
-        return torch.from_numpy(np.stack(rows))
+        for number in numbers:
+            round_, position = divmod(number, len(self._images))
+            order = np.random.default_rng((self._seed, 0, round_)).permutation(len(self._images))
+            rng = np.random.default_rng((self._seed, 1, number))
+            rows.append(self._images.tensor(int(order[position]), rng))
+        return torch.from_numpy(np.stack(rows)).to(self._engine.device)
 
     def _loss(self, x: Tensor) -> Tensor:
+        features = [name for name in self._student.binary_outputs() if name in self._features]
         # Three fifths of the time of float32, and nothing lost; parameters and loss stay in float32.
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
+        with self._engine.autocast():
             with torch.no_grad():
-                wanted = self._run(self._teacher, x, self._features)
-            found = self._run(self._student, x, self._features)
-        loss = torch.zeros(())
-        for names, weight in ((self._targets, 1.0), (self._features, FEATURE_WEIGHT)):
+                wanted = self._run(self._teacher, x, features)
+            found = self._run(self._student, x, features)
+        loss = torch.zeros((), device=x.device)
+        for names, weight in ((self._targets, 1.0), (features, FEATURE_WEIGHT)):
             for name in names:
-                error = relative_error(found[name].float(), wanted[name].float())
+                error = self._spread.relative_error(name, found[name].float(), wanted[name].float())
                 loss = loss + weight / len(names) * error
         return loss
 
@@ -203,7 +265,8 @@ class Distillation:
 
     def _check_batches(self) -> bool:
         """Whether two images give the same together as alone; a graph may be made for one."""
-        x = torch.from_numpy(np.stack([self._images.tensor(i % len(self._images), None) for i in range(2)]))
+        images = [self._images.tensor(i % len(self._images), None) for i in range(2)]
+        x = torch.from_numpy(np.stack(images)).to(self._engine.device)
         with torch.no_grad():
             self._takes_batches = False
             alone = self._run(self._teacher, x)
@@ -220,24 +283,6 @@ class Distillation:
         )
 
 
-def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
-    """The mean over channels of the mean squared error over the wanted values' variance.
-
-    Channels are axis 1 of [N, C, *sizes]; of three axes, as in decoded boxes, the shorter one.
-    """
-    decoded = wanted.ndim == 3
-    channels = 2 if decoded and wanted.shape[2] < wanted.shape[1] else 1
-    others = [axis for axis in range(wanted.ndim) if axis != channels]
-    variance = wanted.var(others, correction=0)
-    # The floors are for channels, and whole tensors, that are constant.
-    if decoded:
-        # Each channel has its own unit: beside pixels, a score's variance is nothing, and yet it matters.
-        floor = DECODED_FLOOR * wanted.square().mean(others)
-    else:
-        floor = VARIANCE_FLOOR * variance.mean() + 1e-6 * wanted.square().mean()
-    return ((found - wanted).square().mean(others) / (variance + floor + 1e-12)).mean()
-
-
 def _magnitude(parameter: Tensor) -> float:
     """The root mean square, as far as it is not zero."""
     return max(float(parameter.detach().square().mean().sqrt()), SMALLEST_MAGNITUDE)
@@ -247,9 +292,3 @@ def _schedule(step: int, steps: int) -> float:
     """The factor of the learning rates at this step: up in a line, down along a cosine."""
     cosine = (1 + math.cos(math.pi * step / steps)) / 2
     return min(1.0, (step + 1) / WARMUP_STEPS) * (LAST_RATE + (1 - LAST_RATE) * cosine)
-
-
-def _multiplies_bfloat16() -> bool:
-    """Whether this processor does so in hardware; elsewhere bfloat16 is emulated, and slower than float32."""
-    supported: Callable[[], bool] = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return supported()

@@ -121,6 +121,11 @@ class GraphModule(nn.Module):
             if stored in self._parameters
         }
 
+    def initializer(self, name: str) -> npt.NDArray[Any]:
+        """The current value of one constant, by its name in the ONNX graph."""
+        value: Tensor = getattr(self, self._stored_as[name])
+        return value.detach().cpu().numpy().copy()
+
     def load_initializers(self, values: Mapping[str, npt.NDArray[Any]]) -> None:
         """Set constants (trained ones or others, such as statistics) by their names in the ONNX graph."""
         for name, value in values.items():
@@ -160,7 +165,9 @@ class GraphModule(nn.Module):
             raise OnnxbinError(f"{_title(node)}: its weight has shape {shapes}")
         if bias is None:
             bias = torch.zeros(len(real))
-        module = BinaryConv2d(weight, bias.detach().numpy(), real=real, **node.attributes)
+        module = BinaryConv2d(
+            weight, bias.detach().cpu().numpy(), real=real.detach().cpu(), **node.attributes
+        ).to(real.device)
         self.layers.append(module)
         self._nodes[place] = replace(node, op="BinaryConv", inputs=node.inputs[:1], run=module)
         self._plans.clear()
@@ -169,7 +176,7 @@ class GraphModule(nn.Module):
     def binary_layers(self) -> dict[str, tuple[BinaryWeight, npt.NDArray[np.float32]]]:
         """Signs with scales, and bias [M], of each binary layer by its name, in the order of the graph."""
         return {
-            node.name: (node.run.binary_weight(), node.run.bias.detach().numpy().copy())
+            node.name: (node.run.binary_weight(), node.run.bias.detach().cpu().numpy().copy())
             for node in self._nodes
             if isinstance(node.run, BinaryConv2d)
         }

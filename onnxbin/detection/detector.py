@@ -64,8 +64,21 @@ class Detector:
         classes: look for these only.
         """
         raw, geometry = self._run(pixels)
+        return self.read(raw, geometry, pixels.shape[:2], classes)
+
+    def read(
+        self,
+        raw: list[Float32],
+        geometry: Geometry,
+        size: tuple[int, ...],
+        classes: Int64 | None = None,
+    ) -> Detections:
+        """The boxes in the model's raw outputs for one image.
+
+        geometry: how the image was placed in the input. size: its (height, width). classes: only these.
+        """
         found = self.selection(self._candidates(raw), classes)
-        height, width = pixels.shape[:2]
+        height, width = size
         boxes = np.clip(geometry.to_image(found.boxes), 0, np.array([width, height] * 2, np.float32))
         return Detections(boxes, found.scores, found.classes)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from onnxbin.errors import OnnxbinError
 from onnxbin.images.augment import augment
 from onnxbin.images.model_input import ImageInput
-from onnxbin.images.preprocess import Preprocessing
+from onnxbin.images.preprocess import Geometry, Preprocessing
 from onnxbin.images.rendered import RenderedImages
 from onnxbin.images.source import ImageFiles, ImageSource, Pixels, find_images
 
@@ -79,6 +79,10 @@ class ImageSet:
             pixels = augment(pixels, rng)
         return self.preprocessing.apply(pixels, self.target)[0]
 
+    def placed(self, index: int) -> tuple[npt.NDArray[np.float32], Geometry]:
+        """The image as `tensor` gives it, and where it landed in the model's input."""
+        return self.preprocessing.apply(self.pixels(index), self.target)
+
     def split(self, held_back_fraction: float, seed: int = 0) -> tuple[ImageSet, ImageSet]:
         """A random division into (training, held back), each with at least one image, that the seed decides.
 
@@ -93,6 +97,10 @@ class ImageSet:
         held_back = min(max(1, round(len(self) * held_back_fraction)), len(self) - 1)
         order = np.random.default_rng(seed).permutation(len(self))
         return self._subset(order[held_back:]), self._subset(order[:held_back])
+
+    def first(self, count: int) -> ImageSet:
+        """The first `count` of them, or all where there are fewer."""
+        return self._subset(np.arange(min(count, len(self))))
 
     def _subset(self, positions: npt.NDArray[np.int64]) -> ImageSet:
         part = ImageSet(self._source, self.target, self.preprocessing)

@@ -6,10 +6,9 @@ from one of three places: recognised from the model's outline, named, or a funct
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from onnxbin.detection.families import anchors, fastestdet, nanodet, ssd, suppre
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import ImageInput
 from onnxbin.images.outline import Outline
+from onnxbin.user_function import user_function
 
 
 class Decoder(Protocol):
@@ -88,11 +88,7 @@ class _UserDecoder:
     def __init__(self, name: str, target: ImageInput) -> None:
         self._name = name
         self._target = target
-        module, _, function = name.partition(":")
-        try:
-            self._function: Any = getattr(importlib.import_module(module), function)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise OnnxbinError(f"decoder {name}: {error}") from None
+        self._function = user_function(name, "--family")
 
     def __call__(self, outputs: list[Float32]) -> Candidates:
         boxes, scores = self._function(outputs, self._target.height, self._target.width)

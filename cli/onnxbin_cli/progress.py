@@ -1,0 +1,124 @@
+"""How a compression shows itself: a line for each finished layer, a bar for the one in work below them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from onnxbin import Listener, Record, Step
+from onnxbin.plan import Plan
+from onnxbin_cli.console import OutputConsole
+from onnxbin_cli.text import duration, file_size, printable, shape
+
+
+class CompressionProgress(Listener):
+    """Prints as it is told; the bar in a terminal only."""
+
+    def __init__(self, console: OutputConsole) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed}/{task.total} {task.fields[detail]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._headed = False
+        self._finished: list[float] = []  # seconds of each
+
+    def __enter__(self) -> CompressionProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def planned(self, plan: Plan) -> None:
+        """The head of the table."""
+        original = plan.original
+        self._print(
+            f"{original.path}: {file_size(original.file_bytes)}; {len(plan.order)} of {len(plan.layers)} "
+            f"convolutions can become binary, for a file at most {plan.largest_ratio:.2f} times smaller"
+        )
+
+    def warned(self, text: str) -> None:
+        """A warning, where the user sees it."""
+        self._print(f"warning: {text}", style="yellow")
+
+    def resumed(self, steps: Sequence[Record]) -> None:
+        """The lines of what was finished before."""
+        self._head()
+        for number, record in enumerate(steps, 1):
+            self._row(number, record, "")
+
+    def looked_at(self, done: int, total: int) -> None:
+        """A bar for the candidates, where there are several."""
+        self._head()
+        if total > 1:
+            self._show("choosing a layer", done, total, "layers")
+
+    def layer_started(self, step: Step) -> None:
+        """The bar for this layer."""
+        self._head()
+        self._show(printable(step.layer.name)[:28], 0, step.training_steps, "steps")
+
+    def trained(self, step: Step, done: int, loss: float) -> None:
+        """One more step on the bar."""
+        self._show(printable(step.layer.name)[:28], done, step.training_steps, f"steps, loss {loss:.4f}")
+
+    def layer_finished(self, step: Step, record: Record) -> None:
+        """The layer's line; after the first, what may be expected of the rest."""
+        self._finished.append(record.seconds)
+        left = sum(self._finished) / len(self._finished) * (step.expected - step.number)
+        self._row(step.number, record, duration(left))
+        if len(self._finished) == 1 and step.expected > step.number:
+            self._print(
+                f"forecast: {step.expected - step.number} more layers in about {duration(left)}", style="dim"
+            )
+
+    def layer_rejected(self, step: Step, record: Record) -> None:  # noqa: ARG002
+        """Its line too: the time went somewhere."""
+        drop = 0.0 if record.drop is None else record.drop
+        self._print(
+            f" - {printable(record.layer)} stays as it was: binary, {drop:.3f} would be lost", style="dim"
+        )
+
+    def _head(self) -> None:
+        if not self._headed:
+            self._headed = True
+            self._print(_HEADER, style="bold")
+
+    def _row(self, number: int, record: Record, left: str) -> None:
+        self._print(_line(number, record, left), overflow="ellipsis", no_wrap=True)
+
+    def _show(self, what: str, done: int, total: int, detail: str) -> None:
+        """The bar, which is one: of a layer in training or of what precedes it."""
+        if self._task is None:
+            self._task = self._progress.add_task(what, detail="")
+        self._progress.update(self._task, description=what, completed=done, total=total, detail=detail)
+
+    def _print(self, text: str, style: str = "", **layout: Any) -> None:
+        try:
+            self._console.print(Text(printable(text), style=style), **layout)
+        except OSError:  # a full disk behind `> log`: no reason to lose the run
+            self._console.quiet = True
+
+
+_HEADER = " #  ratio  binary  before   after   boxes     left  shape        layer"
+
+
+def _line(number: int, record: Record, left: str) -> str:
+    return (
+        f"{number:2d} {record.ratio:6.2f} {100 * record.share:6.1f}% {_agreement(record.before)} "
+        f"{_agreement(record.after)} {_agreement(record.boxes)} {left:>8}  {shape(record.shape):11}  "
+        f"{record.layer}"
+    )
+
+
+def _agreement(value: float | None) -> str:
+    return "      -" if value is None else f"{value:7.3f}"

@@ -1,0 +1,305 @@
+"""The loop: pick a layer, binarize it, fine-tune the whole network, check, decide whether to go on.
+
+Wang, Xu, Ni, Zhuang, Xu: "Flexible Network Binarization with Layer-Wise Priority", ICIP 2018, section 3.
+What the paper leaves to a person at every step, the rules of `Settings` decide here. A step that loses more
+than `max_drop` is undone, and its layer tried once more, with one more base, when all others have had their
+turn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from onnx import ModelProto
+
+from onnxbin import model as files
+from onnxbin.binarize import MAX_BASES
+from onnxbin.budget import Budget
+from onnxbin.errors import first_line
+from onnxbin.layers import ConvLayer
+from onnxbin.measures import Measures
+from onnxbin.plan import Plan
+from onnxbin.priority import DamageQueue, FixedQueue, Queue
+from onnxbin.processes import Processes
+from onnxbin.records import Listener, Record, Step
+from onnxbin.run_folder import Arrays, Progress, RunFolder, Turn
+from onnxbin.settings import Settings
+from onnxbin.surgery import with_binary_layers, with_values
+from onnxbin.trainer import Trainer, closed_form
+
+SAVED_EVERY = 30.0
+"""Seconds of training between two savings of its state."""
+
+
+class Loop:
+    """One run through the layers, and what it has reached."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Settings,
+        measures: Measures,
+        make_trainer: Callable[[], Trainer],
+        folder: RunFolder,
+        processes: Processes,
+        listener: Listener,
+        started: float,
+    ) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._measures = measures
+        self._make_trainer = make_trainer
+        self._folder = folder
+        self._processes = processes
+        self._listener = listener
+        self._started = self._saved = started
+        self._layers = {layer.name: layer for layer in plan.order}
+        self._trainer = make_trainer()
+        self._queue = self._make_queue()
+        self._progress = Progress()
+        self._model = plan.prepared
+        self._budget: Budget | None = None
+        self.stopped = False
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The steps that were kept."""
+        return self._progress.records
+
+    @property
+    def model(self) -> ModelProto:
+        """The model after them."""
+        return self._model
+
+    @property
+    def seconds(self) -> float:
+        """What the run has taken so far, before it was resumed included."""
+        return self._progress.seconds + time.monotonic() - self._started
+
+    def run(self) -> tuple[str, bool]:
+        """Layer after layer until a rule says stop. Returns why, and whether that is what was asked for."""
+        goal = self._settings.until_ratio
+        try:
+            while not (self.records and goal is not None and self.records[-1].ratio >= goal):
+                step = self._begin()
+                if step is None:
+                    return self._end_of_layers()
+                self._work(step)
+            return f"the file is {self.records[-1].ratio:.2f} times smaller", True
+        except KeyboardInterrupt:
+            self.stopped = True
+            if not self.records:
+                raise
+            return "stopped by Ctrl-C", False
+        except Exception as error:
+            self.stopped = True
+            if not self.records:
+                raise
+            turn = self._progress.turn
+            return f"stopped{f' at {turn.layer}' if turn else ''}: {first_line(error)}", False
+
+    def restore(self) -> None:
+        """Go on where an earlier run in this folder has stopped."""
+        first = self._processes.rank == 0
+        finished = self._processes.agree(self._folder.read_finished() if first else None)
+        within = self._processes.agree(self._folder.read_turn() if first else None)
+        if within is not None and within[0].follows(finished[0] if finished is not None else Progress()):
+            self._go_on_from(*within)
+        elif finished is not None:
+            self._go_on_from(*finished)
+        if self.records:
+            self._model = files.load(self._folder.model_path(len(self.records))).proto
+        self._listener.resumed(self.records)
+
+    def _go_on_from(self, progress: Progress, state: Arrays) -> None:
+        bases = {record.layer: record.bases for record in progress.records}
+        if progress.turn is not None:
+            bases[progress.turn.layer] = progress.turn.bases
+        self._trainer.restore([self._layers[name] for name in bases], bases, state)
+        self._queue.restore(progress.waiting)
+        self._progress = progress
+
+    # A turn
+
+    def _begin(self) -> Step | None:
+        """The turn that is under way, or a new one; None where no layer is left."""
+        if self._progress.turn is None:
+            began = self.seconds
+            chosen = self._next()
+            if chosen is None:
+                return None
+            layer, bases = chosen
+            self._trainer.binarize(layer, bases)
+            before, steps = None, 0
+            if self._settings.finetune is not False:
+                model = self._build()
+                before = self._measures.of(model).agreement
+                steps = self._training_steps(model, before, self.seconds - began)
+            turn = Turn(layer.name, bases, self._processes.agree(steps), before, began)
+            self._progress = replace(self._progress, turn=turn, waiting=self._queue.state())
+        assert self._progress.turn is not None
+        turn = self._progress.turn
+        number = len(self.records) + 1
+        step = Step(
+            self._layers[turn.layer],
+            number,
+            max(number, self._expected()),
+            turn.bases,
+            turn.training_steps,
+        )
+        self._listener.layer_started(step)
+        return step
+
+    def _work(self, step: Step) -> None:
+        """Fine-tune, check, and keep the step or undo it."""
+        turn = self._progress.turn
+        assert turn is not None
+        training = time.monotonic()
+        self._trainer.train(step, lambda done, loss: self._trained(step, done, loss))
+        training = time.monotonic() - training
+        model = self._build()
+        layer = step.layer
+        measured = None
+        if turn.before is not None or self._settings.max_drop is not None:
+            measured = self._measures.of(model)
+        difference = self._measures.verify(layer, self._trainer.binary()[layer.name], self._trainer.run_layer)
+        binary = [*(record.layer for record in self.records), layer.name]
+        parameters = sum(i.parameters for i in self._plan.layers)
+        record = Record(
+            layer=layer.name,
+            shape=layer.shape,
+            bases=turn.bases,
+            share=sum(self._layers[name].parameters for name in binary) / parameters,
+            ratio=self._plan.original.file_bytes / model.ByteSize(),
+            before=turn.before,
+            after=measured.agreement if measured else None,
+            boxes=measured.boxes if measured else None,
+            difference=difference,
+            training_steps=turn.training_steps,
+            seconds=self._processes.agree(self.seconds - turn.began),
+        )
+        if self._budget is not None and training > 0:
+            self._budget = self._budget.learned(turn.training_steps, training, record.seconds - training)
+        if self._loses_too_much(record):
+            self._undo(step, record)
+        else:
+            self._keep(step, record, model)
+
+    def _trained(self, step: Step, done: int, loss: float) -> None:
+        self._listener.trained(step, done, loss)
+        if time.monotonic() - self._saved >= SAVED_EVERY and done < step.training_steps:
+            if self._processes.rank == 0:
+                self._folder.write_turn(self._lasting(), self._trainer.state())
+            self._saved = time.monotonic()
+
+    def _keep(self, step: Step, record: Record, model: ModelProto) -> None:
+        records = (*self.records, record)
+        if self._processes.rank == 0:
+            self._folder.write_step(step.number, model)
+        self._model = model
+        self._finish_turn(replace(self._progress, records=records))
+        if self._processes.rank == 0:
+            self._folder.write_curve(records)
+        self._listener.layer_finished(step, record)
+
+    def _undo(self, step: Step, record: Record) -> None:
+        """Back to before the turn: a new trainer that goes on from what was saved then."""
+        first = self._processes.rank == 0
+        finished = self._processes.agree(self._folder.read_finished() if first else None)
+        progress = self._progress
+        self._trainer = self._make_trainer()
+        if finished is not None:
+            self._go_on_from(*finished)
+        tried = {**progress.tried, step.layer.name: step.bases}
+        self._queue.restore(progress.waiting)
+        self._finish_turn(
+            replace(progress, records=self.records, tried=tried), finished[1] if finished else None
+        )
+        self._listener.layer_rejected(step, record)
+
+    def _finish_turn(self, progress: Progress, state: Arrays | None = None) -> None:
+        self._progress = replace(progress, turn=None)
+        if self._processes.rank == 0:
+            self._folder.write_finished(self._lasting(), state or self._trainer.state())
+        self._saved = time.monotonic()
+
+    def _lasting(self) -> Progress:
+        return replace(self._progress, seconds=self.seconds)
+
+    # Decisions
+
+    def _make_queue(self) -> Queue:
+        if self._settings.order is None and self._settings.priority == "damage":
+            return DamageQueue(self._plan.order, self._settings.bases, self._damages)
+        return FixedQueue(self._plan.order)
+
+    def _next(self) -> tuple[ConvLayer, int] | None:
+        """The next layer of the queue; at its end, one whose turn was undone, with one more base."""
+        layer = self._queue.take()
+        if layer is not None:
+            return layer, self._settings.bases
+        more = self._settings.bases + 1
+        again = (name for name in self._left_real() if self._progress.tried[name] < more <= MAX_BASES)
+        name = next(again, None)
+        return (self._layers[name], more) if name is not None else None
+
+    def _damages(self, layers: Sequence[ConvLayer]) -> list[float]:
+        """What binarizing each of these would take away from the agreement, with nothing trained."""
+        real, binary = self._trainer.real(), self._trainer.binary()
+        base = with_values(self._plan.prepared, real)
+        values = {tensor.name: tensor for tensor in base.graph.initializer}
+        before = self._measures.first_look(with_binary_layers(base, binary))
+        damages = []
+        for done, layer in enumerate(layers, 1):
+            more = {layer.name: closed_form(layer, values, self._settings.bases)}
+            damages.append(before - self._measures.first_look(with_binary_layers(base, {**binary, **more})))
+            self._listener.looked_at(done, len(layers))
+        return damages
+
+    def _training_steps(self, model: ModelProto, before: float, seconds: float) -> int:
+        """The training of the turn that begins; more of it where the goal will be reached with it.
+
+        model: with its layer binary. before: its agreement. seconds: what the turn has taken so far.
+        """
+        goal, waiting = self._settings.until_ratio, len(self._queue.state())
+        reaches = goal is not None and self._plan.original.file_bytes / model.ByteSize() >= goal
+        left = 1 if reaches or not waiting else min(waiting + 1, max(2, self._expected() - len(self.records)))
+        if self._settings.budget is None:
+            return self._settings.steps_per_layer + (self._settings.last_steps if left == 1 else 0)
+        if self._budget is None:
+            # What has been measured of this turn is half of it: all is built and measured once more.
+            self._budget = Budget(self._settings.budget, self._trainer.rehearse(), 2 * seconds)
+        kept = [1.0, *(record.after or 0.0 for record in self.records)]
+        found = [*(record.before or 0.0 for record in self.records), before]
+        lost = [max(0.0, a - b) for a, b in zip(kept, found, strict=True)]
+        return self._budget.steps(self.seconds, lost, left)
+
+    def _expected(self) -> int:
+        return self._plan.turns_until(self._settings.until_ratio)
+
+    def _loses_too_much(self, record: Record) -> bool:
+        most = self._settings.max_drop
+        # Not "more than": a drop that is not a number satisfies nothing.
+        return most is not None and record.drop is not None and not record.drop <= most
+
+    def _end_of_layers(self) -> tuple[str, bool]:
+        """Why there is no next layer, and whether that is what was asked for."""
+        left = self._left_real()
+        met = self._settings.until_ratio is None and bool(self.records)
+        if not left:
+            return "every candidate layer is binary", met
+        layers = "layer is" if len(left) == 1 else "layers are"
+        most = f"--max-drop {self._settings.max_drop:g}"
+        return f"{len(left)} {layers} left as before: binary, they would lose more than {most}", met
+
+    def _left_real(self) -> list[str]:
+        """The layers whose last turn was undone."""
+        kept = {record.layer for record in self.records}
+        return [name for name in self._progress.tried if name not in kept]
+
+    def _build(self) -> ModelProto:
+        """The model as it would be written now."""
+        prepared = with_values(self._plan.prepared, self._trainer.real())
+        return with_binary_layers(prepared, self._trainer.binary())

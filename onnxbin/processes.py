@@ -1,0 +1,40 @@
+"""One process, or several that share the work and hold the same results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+class Processes(Protocol):
+    """The processes of a run: all go through the same steps, and what is shared out here is the same in all.
+
+    rank: which one this is, from 0; files are written by the first alone. count: how many there are.
+    """
+
+    rank: int
+    count: int
+
+    def map(self, function: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
+        """The function of each item, in order: each process computes its share, and all get everything."""
+
+    def agree(self, value: Value) -> Value:
+        """The first process's value, in all: for what depends on the clock."""
+
+
+class Alone:
+    """The only process."""
+
+    rank = 0
+    count = 1
+
+    def map(self, function: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
+        """The function of each item."""
+        return [function(item) for item in items]
+
+    def agree(self, value: Value) -> Value:
+        """The value itself."""
+        return value

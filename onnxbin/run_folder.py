@@ -1,0 +1,296 @@
+"""The run folder: what a compression was asked to do, and every step of it, made to last.
+
+    run.json        what was asked of the run, and with what it runs; written once
+    curve.json      the trade-off curve: a record for each finished step; the result at the end
+    steps/07.onnx   the whole model after step 7
+    finished.npz    the state of training after the last finished turn
+    turn.npz        the state within the turn that is under way
+
+Every file is replaced atomically. `finished.npz` is what counts: it holds the records too, and is written
+last, so that a run that stopped anywhere goes on from the last whole turn, or from within the next.
+Arrays and JSON only: reading a folder runs no code from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import platform
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto
+
+from onnxbin import model as files
+from onnxbin.errors import OnnxbinError, first_line
+from onnxbin.records import Record, without_infinities
+from onnxbin.version import __version__
+
+FORMAT = 1
+"""Of the folder; raised when an older onnxbin could no longer read it rightly."""
+
+_PACKAGES = ("numpy", "onnx", "onnxruntime", "torch", "lightning-fabric")
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A layer's turn that is under way: see records.Step.
+
+    before: agreement before its training. began: the run's seconds when it began.
+    """
+
+    layer: str
+    bases: int
+    training_steps: int
+    before: float | None
+    began: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, beside the values of weights.
+
+    records: the finished steps that were kept. tried: the layers whose last turn was undone, with the bases
+    they had. waiting: the state of the queue. seconds: that the run has taken. turn: the one under way.
+    """
+
+    records: tuple[Record, ...] = ()
+    tried: Mapping[str, int] = field(default_factory=dict)
+    waiting: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    turn: Turn | None = None
+
+    def follows(self, finished: Progress) -> bool:
+        """Whether the turn under way is the one after what is finished."""
+        return self.records == finished.records and dict(self.tried) == dict(finished.tried)
+
+
+class RunFolder:
+    """A run folder on the disk. Held by one process at a time, from `create` or `hold` on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = filelock.FileLock(path / "lock")
+
+    @classmethod
+    def create(cls, path: Path, description: Mapping[str, Any]) -> RunFolder:
+        """A folder for a new run, in place of a finished one or of one without a finished step.
+
+        description: JSON values, see `describe`. Raises OnnxbinError where the folder holds something else.
+        """
+        folder = cls(path)
+        if path.exists():
+            folder._make_room()
+        with files.naming_write_errors(path):
+            (path / "steps").mkdir(parents=True, exist_ok=True)
+        folder.hold()
+        folder._write_json("run.json", {"format": FORMAT, **description})
+        folder.write_curve(())
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The folder of an earlier run. Raises OnnxbinError where there is none, or it is damaged."""
+        folder = cls(path)
+        if not (path / "run.json").is_file():
+            what = "is not a run folder: it has no run.json" if path.exists() else "no such folder"
+            raise OnnxbinError(f"{path}: {what}; `onnxbin compress` makes one beside the file it writes")
+        found = folder.description.get("format")
+        if found != FORMAT:
+            raise OnnxbinError(
+                f"{path}: is of format {found}, this is onnxbin {__version__}, which reads format {FORMAT}"
+            )
+        return folder
+
+    def hold(self) -> None:
+        """Keep other processes from running in this folder, until this one ends."""
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise OnnxbinError(f"{self.path}: another run is going on in this folder") from None
+        except OSError as error:
+            raise OnnxbinError(f"{self.path}: cannot be written: {error.strerror or error}") from None
+
+    def release(self) -> None:
+        """Let other processes have it."""
+        self._lock.release()
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What `create` was given."""
+        return self._read_json("run.json")
+
+    @property
+    def curve(self) -> dict[str, Any]:
+        """The content of curve.json: "steps", a list of records, and "result", null until the end."""
+        return self._read_json("curve.json")
+
+    def records(self) -> list[Record]:
+        """The finished steps."""
+        try:
+            return [_record(entry) for entry in self.curve["steps"]]
+        except (KeyError, TypeError) as error:
+            raise self._damaged("curve.json", error) from None
+
+    def model_path(self, step: int) -> Path:
+        """The model after a step, from 1 on. Raises OnnxbinError where there is no such step."""
+        count = len(self.records())
+        path = self.path / "steps" / f"{step:02}.onnx"
+        if not 1 <= step <= count:
+            there = f"there are 1 to {count}" if count else "none is finished yet"
+            raise OnnxbinError(f"{self.path}: has no step {step}; {there}")
+        if not path.is_file():
+            raise OnnxbinError(f"{self.path}: is damaged: steps/{path.name} is missing")
+        return path
+
+    def write_step(self, number: int, model: ModelProto) -> None:
+        """Keep the model after a step."""
+        files.save(model, self.path / "steps" / f"{number:02}.onnx")
+
+    def write_curve(self, records: tuple[Record, ...], result: Mapping[str, Any] | None = None) -> None:
+        """Keep the records of the finished steps, and in the end the result."""
+        steps = [{"number": number, **asdict(record)} for number, record in enumerate(records, 1)]
+        self._write_json(
+            "curve.json", without_infinities({"format": FORMAT, "steps": steps, "result": result})
+        )
+
+    def write_finished(self, progress: Progress, state: Arrays) -> None:
+        """Keep the state after a turn."""
+        self._write_state("finished.npz", progress, state)
+        (self.path / "turn.npz").unlink(missing_ok=True)
+
+    def write_turn(self, progress: Progress, state: Arrays) -> None:
+        """Keep the state within a turn."""
+        self._write_state("turn.npz", progress, state)
+
+    def read_finished(self) -> tuple[Progress, Arrays] | None:
+        """The state after the last finished turn; None before the first."""
+        return self._read_state("finished.npz")
+
+    def read_turn(self) -> tuple[Progress, Arrays] | None:
+        """The state within the turn that was under way; None where none was."""
+        return self._read_state("turn.npz")
+
+    def discard(self) -> None:
+        """Remove a folder in which no step was finished."""
+        for name in ("finished.npz", "turn.npz", "curve.json", "run.json", "lock"):
+            (self.path / name).unlink(missing_ok=True)
+        for folder in (self.path / "steps", self.path):
+            with contextlib.suppress(OSError):  # somebody else has put something there
+                folder.rmdir()
+
+    def _make_room(self) -> None:
+        if not self.path.is_dir():
+            raise OnnxbinError(f"{self.path}: is a file, expected a folder for the run; give another --run")
+        if not any(self.path.iterdir()):
+            return
+        if not (self.path / "run.json").is_file():
+            raise OnnxbinError(f"{self.path}: holds something else than a run; name another folder by --run")
+        old = RunFolder.open(self.path)
+        old.hold()
+        if old.curve.get("result") is None and old.curve.get("steps"):
+            raise OnnxbinError(
+                f"{self.path}: holds an unfinished run of {len(old.records())} steps: go on with "
+                f"`onnxbin compress --resume {self.path}`, delete it, or name another folder by --run"
+            )
+        for path in (self.path / "finished.npz", self.path / "turn.npz", *self.path.glob("steps/*.onnx")):
+            path.unlink(missing_ok=True)
+        old.release()
+
+    def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        files.write_atomically(self.path / name, json.dumps(content, indent=2).encode())
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        try:
+            content = json.loads((self.path / name).read_bytes())
+        except (OSError, ValueError) as error:
+            raise self._damaged(name, error) from None
+        if not isinstance(content, dict):
+            raise self._damaged(name, ValueError("holds no JSON object"))
+        return content
+
+    def _write_state(self, name: str, progress: Progress, state: Arrays) -> None:
+        text = json.dumps(asdict(progress)).encode()
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {f"state/{key}": value for key, value in state.items()}
+        np.savez(buffer, progress=np.frombuffer(text, np.uint8), **arrays)
+        files.write_atomically(self.path / name, buffer.getvalue())
+
+    def _read_state(self, name: str) -> tuple[Progress, Arrays] | None:
+        path = self.path / name
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                arrays = {key: content[key] for key in content.files}
+            progress = _progress(json.loads(arrays.pop("progress").tobytes()))
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise self._damaged(name, error) from None
+        return progress, {key.partition("/")[2]: value for key, value in arrays.items()}
+
+    def _damaged(self, name: str, why: Exception) -> OnnxbinError:
+        return OnnxbinError(f"{self.path}: is damaged: {name}: {first_line(why)}")
+
+
+def describe(
+    model: files.Model, output: Path, settings: Mapping[str, Any], images: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What run.json says: the model, the output, the settings, the images, and what the run is made with."""
+    return {
+        "onnxbin": __version__,
+        "model": {
+            "path": str(model.path.resolve()),
+            "bytes": model.file_bytes,
+            "sha256": model.sha256,
+        },
+        "output": str(output),
+        "settings": dict(settings),
+        "images": dict(images),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "platform": platform.platform(),
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def digest_of(paths: list[Path]) -> str:
+    """A hash of files' names and sizes, to tell whether the images of a run are still the same."""
+    names = "\n".join(f"{path.name} {path.stat().st_size}" for path in paths)
+    return hashlib.sha256(names.encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _record(content: Mapping[str, Any]) -> Record:
+    fields = {name: value for name, value in content.items() if name != "number"}
+    return Record(**{**fields, "shape": tuple(fields["shape"])})
+
+
+def _progress(content: Mapping[str, Any]) -> Progress:
+    turn = content["turn"]
+    return Progress(
+        **{
+            **content,
+            "records": tuple(_record(entry) for entry in content["records"]),
+            "turn": Turn(**turn) if turn is not None else None,
+        }
+    )

@@ -1,0 +1,78 @@
+"""The unit of errors, against NumPy's variance and against what a score and a coordinate should count."""
+
+import numpy as np
+import pytest
+import torch
+from bridge.onnx_models import make, random
+from onnx import helper
+
+from onnxbin.bridge import GraphModule
+from onnxbin.bridge.engine import Engine
+from onnxbin.bridge.spread import Spread
+
+
+class Fixed:
+    """Images that are given, as a graph without operations hands them on."""
+
+    def __init__(self, images):
+        self._images = images
+
+    def __len__(self):
+        return len(self._images)
+
+    def tensor(self, index, rng):  # noqa: ARG002
+        return self._images[index]
+
+
+def spread_of(images):
+    """Of the tensor y, which is the input."""
+    shape = [1, *images.shape[1:]]
+    teacher = GraphModule(make([helper.make_node("Identity", ["x"], ["y"])], {"x": shape}, ["y"], {}))
+    return Spread.of(teacher, Fixed(images), ["y"], Engine("cpu"))
+
+
+def error(found, wanted):
+    images = np.asarray(wanted)
+    return float(
+        spread_of(images).relative_error("y", torch.from_numpy(np.array(found)), torch.from_numpy(images))
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "others"),
+    [((8, 5, 4, 3), (0, 2, 3)), ((8, 50, 4), (0, 1)), ((8, 4, 50), (0, 2)), ((9, 3), (0,))],
+)
+def test_predicting_the_mean_is_an_error_of_one(shape, others):
+    wanted = random(*shape) * 3 + 7
+    mean = np.broadcast_to(wanted.mean(others, keepdims=True), shape)
+    assert 0.9 < error(mean, wanted) < 1  # a little less: the floor of the variance
+    assert error(wanted, wanted) == 0
+
+
+def test_units_do_not_matter_and_constant_channels_do_no_harm():
+    wanted, found = random(4, 3, 4, 4), random(4, 3, 4, 4, seed=1)
+    assert error(found * 1e3, wanted * 1e3) == pytest.approx(error(found, wanted), rel=1e-4)
+    wanted[:, 1] = 5.0
+    assert np.isfinite(error(found, wanted))
+    assert np.isfinite(error(found, np.ones((4, 3, 4, 4), np.float32)))
+
+
+def test_a_score_counts_as_much_as_a_coordinate():
+    """Decoded outputs [N, 4 + 1, cells]: one deviation off in any channel is one fifth of the mean."""
+    unit = np.array([100.0, 60.0, 20.0, 40.0, 0.1], np.float32)[None, :, None]
+    wanted = random(4, 5, 400) * unit
+    for channel in range(5):
+        found = wanted.copy()
+        found[:, channel] += wanted[:, channel].std()
+        assert error(found, wanted) == pytest.approx(1 / 5, rel=0.02)
+
+
+def test_the_error_of_a_batch_is_the_mean_of_its_images_errors():
+    wanted, found = random(6, 3, 4, 4), random(6, 3, 4, 4, seed=1)
+    spread = spread_of(wanted)
+    each = [
+        spread.relative_error("y", torch.from_numpy(f)[None], torch.from_numpy(w)[None])
+        for f, w in zip(found, wanted, strict=True)
+    ]
+    whole = spread.relative_error("y", torch.from_numpy(found), torch.from_numpy(wanted))
+    assert float(whole) == pytest.approx(float(np.mean(each)), rel=1e-5)

@@ -1,0 +1,174 @@
+"""Runs that stop and go on: the same bits as if they had not, or a word on what is damaged."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import graphs
+import numpy as np
+import pytest
+from PIL import Image
+
+import onnxbin
+from onnxbin import OnnxbinError, loop
+from onnxbin.run_folder import RunFolder
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(graphs.chain([8, 16, 16, 6], shape=(1, 3, 24, 24)).SerializeToString())
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        Image.fromarray(rng.integers(0, 256, (24, 24, 3)).astype(np.uint8)).save(folder / f"{i}.png")
+    return folder
+
+
+def compress(model, photos, output, **settings):
+    settings = {"images": photos, "profile": "yolov4", "steps_per_layer": 4, **settings}
+    return onnxbin.compress(model, output, **settings)
+
+
+class Stopping(onnxbin.Listener):
+    """Raises at one point of the run."""
+
+    def __init__(self, number, done, error=KeyboardInterrupt):
+        self._at = (number, done)
+        self._error = error
+
+    def trained(self, step, done, loss):  # noqa: ARG002
+        if (step.number, done) == self._at:
+            raise self._error
+
+
+@pytest.mark.parametrize("saved_every", [0.0, 1e9])
+@pytest.mark.parametrize(("number", "done"), [(2, 1), (2, 3), (2, 4)])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
+    model, photos, tmp_path, monkeypatch, number, done, saved_every
+):
+    monkeypatch.setattr(loop, "SAVED_EVERY", saved_every)
+    whole = compress(model, photos, tmp_path / "whole.onnx")
+    stopped = compress(model, photos, tmp_path / "part.onnx", listener=Stopping(number, done))
+    assert not stopped.reached
+    assert len(stopped.steps) == number - 1
+    resumed = onnxbin.resume(stopped.run)
+    assert resumed.path.read_bytes() == whole.path.read_bytes()
+    assert [record.after for record in resumed.steps] == [record.after for record in whole.steps]
+    for step in (1, 2):
+        paths = [RunFolder.open(run).model_path(step) for run in (whole.run, resumed.run)]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_killed_process_leaves_a_run_that_goes_on_to_the_same_bits(model, photos, tmp_path):
+    """kill -9 in the middle of the first layer, with nothing finished."""
+    whole = compress(model, photos, tmp_path / "whole.onnx")
+    script = tmp_path / "killed.py"
+    script.write_text(
+        "import os, signal, onnxbin\n"
+        "from onnxbin import loop\n"
+        "loop.SAVED_EVERY = 0\n"
+        "class Kill(onnxbin.Listener):\n"
+        "    def trained(self, step, done, loss):\n"
+        "        if done == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"onnxbin.compress({str(model)!r}, {str(tmp_path / 'part.onnx')!r}, images={str(photos)!r},\n"
+        "    profile='yolov4', steps_per_layer=4, listener=Kill())\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], check=False, env={**os.environ, "PYTHONPATH": "."})
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "part.onnx").exists()
+    assert (tmp_path / "part.run" / "turn.npz").exists()
+    resumed = onnxbin.resume(tmp_path / "part.run")
+    assert resumed.path.read_bytes() == whole.path.read_bytes()
+
+
+def test_every_priority_and_rule_resumes_alike(model, photos, tmp_path):
+    """Damage is measured once and remembered, and so is what was tried and undone."""
+    rules = {"priority": "damage", "max_drop": 0.2, "last_steps": 2}
+    whole = compress(model, photos, tmp_path / "whole.onnx", **rules)
+    stopped = compress(model, photos, tmp_path / "part.onnx", listener=Stopping(2, 2), **rules)
+    assert onnxbin.resume(stopped.run).path.read_bytes() == whole.path.read_bytes()
+
+
+def test_a_new_goal_goes_further(model, photos, tmp_path):
+    first = compress(model, photos, tmp_path / "small.onnx", until_ratio=1.3)
+    assert len(first.steps) == 1
+    further = onnxbin.resume(first.run, until_ratio=2)
+    assert len(further.steps) == 2
+    assert further.path == first.path
+    assert json.loads((first.run / "curve.json").read_text())["result"]["ratio"] == further.ratio
+
+
+def test_an_early_stop_leaves_nothing(model, photos, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        compress(model, photos, tmp_path / "part.onnx", listener=Stopping(1, 2))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.onnx", "photos"]
+
+
+def test_what_a_step_was_is_found_in_the_folder(model, photos, tmp_path):
+    result = compress(model, photos, tmp_path / "small.onnx")
+    folder = RunFolder.open(result.run)
+    assert folder.records() == list(result.steps)
+    assert folder.model_path(2).read_bytes() == result.path.read_bytes()
+    with pytest.raises(OnnxbinError, match="has no step 3; there are 1 to 2"):
+        folder.model_path(3)
+
+
+def test_a_folder_is_not_shared_and_not_lost(model, photos, tmp_path):
+    stopped = compress(model, photos, tmp_path / "part.onnx", listener=Stopping(2, 1))
+    with pytest.raises(OnnxbinError, match=r"holds an unfinished run of 1 steps.*--resume"):
+        compress(model, photos, tmp_path / "part.onnx")
+    folder = RunFolder.open(stopped.run)
+    folder.hold()
+    with pytest.raises(OnnxbinError, match="another run is going on in this folder"):
+        onnxbin.resume(stopped.run)
+    folder.release()
+    onnxbin.resume(stopped.run)
+    compress(model, photos, tmp_path / "part.onnx")  # a finished run makes room
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").touch()
+    with pytest.raises(OnnxbinError, match="holds something else than a run"):
+        compress(model, photos, tmp_path / "x.onnx", run=tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("run.json", lambda text: text[:-20], "is damaged: run.json"),
+        ("run.json", lambda text: text.replace(b'"format": 1', b'"format": 9'), "is of format 9"),
+        ("run.json", lambda text: text.replace(b'"seed"', b'"sead"'), "is damaged: run.json.*sead"),
+        ("finished.npz", lambda text: text[: len(text) // 2], "is damaged: finished.npz"),
+        ("finished.npz", lambda text: text[:900] + b"\0\1\2" + text[903:], "is damaged: finished.npz"),
+        ("steps/01.onnx", None, "is damaged: steps/01.onnx is missing"),
+        ("run.json", None, "is not a run folder"),
+    ],
+)
+def test_a_damaged_folder_is_named(model, photos, tmp_path, name, change, message):
+    stopped = compress(model, photos, tmp_path / "part.onnx", listener=Stopping(2, 1))
+    file = stopped.run / name
+    if change is None:
+        file.unlink()
+    else:
+        file.write_bytes(change(file.read_bytes()))
+    with pytest.raises(OnnxbinError, match=message):
+        onnxbin.resume(stopped.run)
+
+
+def test_another_model_or_other_images_are_refused(model, photos, tmp_path):
+    stopped = compress(model, photos, tmp_path / "part.onnx", listener=Stopping(2, 1))
+    extra = photos / "new.png"
+    extra.write_bytes((photos / "0.png").read_bytes())
+    with pytest.raises(OnnxbinError, match="images have changed: there were 6, now 7"):
+        onnxbin.resume(stopped.run)
+    extra.unlink()
+    model.write_bytes(graphs.chain([8, 16, 16, 7], shape=(1, 3, 24, 24)).SerializeToString())
+    with pytest.raises(OnnxbinError, match="is not the model that"):
+        onnxbin.resume(stopped.run)
