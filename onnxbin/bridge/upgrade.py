@@ -31,6 +31,10 @@ from onnxbin.prepare import mend_resize
 
 OPSET = 21
 
+_OLD = "onnxbin.old"
+_UNCONVERTED = {"Hardmax": 13, "Scan": 9}
+"""Ops whose form before this opset means something else, which the version converter does not know."""
+
 
 def upgrade(model: ModelProto) -> ModelProto:
     """A copy of the model after the steps above; the names of nodes and tensors that were there stay.
@@ -47,8 +51,7 @@ def upgrade(model: ModelProto) -> ModelProto:
     opset = next((o.version for o in result.opset_import if o.domain in ("", "ai.onnx")), None)
     if opset is None:
         raise OnnxbinError("the model imports no opset of the standard ONNX domain: run onnx.checker on it")
-    if opset < 9 and any(node.op_type == "Scan" for node in result.graph.node):
-        raise OnnxbinError("Scan of opset 8 is not supported: export the model with opset 9 or later")
+    _set_aside_old_forms(result, opset)
     if opset < OPSET:
         try:
             result = version_converter.convert_version(result, OPSET)
@@ -60,6 +63,15 @@ def upgrade(model: ModelProto) -> ModelProto:
     result = _expand(result)
     _free_batch(result)
     return result
+
+
+def _set_aside_old_forms(model: ModelProto, opset: int) -> None:
+    """Make unknown, and so not supported where they are needed, what the converter would misread."""
+    old = [node for node in _all_nodes(model.graph) if opset < _UNCONVERTED.get(node.op_type, 0)]
+    for node in old:
+        node.domain = _OLD
+    if old:
+        model.opset_import.append(helper.make_opsetid(_OLD, 1))
 
 
 def _expand(model: ModelProto) -> ModelProto:

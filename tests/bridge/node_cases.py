@@ -36,13 +36,18 @@ DIFFERENT = {name for names, _ in documented("Cases that are meant to differ") f
 
 
 def run(case):
-    """Pairs of what the bridge found and what the standard expects, for each output of the case."""
+    """Pairs of what the bridge found and what the standard expects, for each output of the case.
+
+    Real inputs want gradients, as an image's features do in training.
+    """
     module = GraphModule(case.model)
     inputs, expected = case.data_sets[0]
     names = [value.name for value in case.model.graph.input]
     feed = {name: _value(x) for name, x in zip(names, inputs, strict=True) if name in module.input_names}
-    with torch.no_grad():
-        found = module(feed)
+    for value in feed.values():
+        if isinstance(value, torch.Tensor) and value.dtype in (torch.float32, torch.float64):
+            value.requires_grad_()
+    found = module(feed)
     return [(found[o.name], want) for o, want in zip(case.model.graph.output, expected, strict=True)]
 
 
@@ -55,6 +60,7 @@ def agree(found, want):
     if want is None:
         return found is None
     standing_for = to_tensor(numpy_helper.from_array(np.zeros((), want.dtype))).dtype
+    found = found.detach()
     if found.dtype != standing_for or tuple(found.shape) != want.shape:
         return False
     if not found.is_floating_point():

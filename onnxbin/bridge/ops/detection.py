@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -50,14 +51,14 @@ def non_max_suppression(
 ) -> Tensor:
     """boxes [N, B, 4], scores [N, classes, B] -> rows of (image, class, box), int64 [kept, 3]."""
     most = 0 if max_output_boxes_per_class is None else int(max_output_boxes_per_class)
-    most_overlap = 0.0 if iou_threshold is None else float(iou_threshold)
+    most_overlap = 0.0 if iou_threshold is None else iou_threshold.item()
     rows = []
     for image, (image_boxes, image_scores) in enumerate(zip(boxes, scores, strict=True)):
         overlaps = _overlaps(image_boxes, center_point_box)
         for label, class_scores in enumerate(image_scores):
             able = torch.arange(len(class_scores), device=scores.device)
             if score_threshold is not None:
-                able = able[class_scores > float(score_threshold)]
+                able = able[class_scores > score_threshold.item()]
             kept = _kept(class_scores[able], overlaps[able][:, able], most, most_overlap)
             rows += [(image, label, int(able[place])) for place in kept]
     return torch.tensor(rows, dtype=torch.int64).reshape(-1, 3)
@@ -109,3 +110,29 @@ def roi_align(
         bins = points.reshape(x.shape[1], output_height, -1, output_width, columns.shape[1] // output_width)
         pooled.append((bins.mean((2, 4)) if mode == "avg" else bins.amax((2, 4)))[None])
     return torch.cat(pooled)
+
+
+@op("MaxRoiPool", differentiable=False)
+def max_roi_pool(
+    x: Tensor, rois: Tensor, *, pooled_shape: Sequence[int], spatial_scale: float = 1.0
+) -> Tensor:
+    """x [N, C, H, W], rows (image, x1, y1, x2, y2) -> the largest value in each bin, [R, C, *pooled_shape].
+
+    Boxes are rounded to whole pixels, and bins outwards; a bin without pixels gives 0.
+    """
+    pooled = [x.new_zeros(0, x.shape[1], *pooled_shape)]
+    corners = (rois[:, 1:] * spatial_scale + 0.5).floor().int().tolist()
+    for image, (x1, y1, x2, y2) in zip(rois[:, 0].int().tolist(), corners, strict=True):
+        rows = _bins(y1, y2, pooled_shape[0], x.shape[2])
+        columns = _bins(x1, x2, pooled_shape[1], x.shape[3])
+        cells = [x[image, :, row, column].flatten(1) for row in rows for column in columns]
+        largest = [cell.amax(1) if cell.shape[1] else x.new_zeros(x.shape[1]) for cell in cells]
+        pooled.append(torch.stack(largest, 1).reshape(1, x.shape[1], *pooled_shape))
+    return torch.cat(pooled)
+
+
+def _bins(first: int, last: int, count: int, size: int) -> list[slice]:
+    """The pixels first .. last as `count` slices, cut off at the borders of the image."""
+    length = max(1, last - first + 1) / count
+    edges = [(first + math.floor(i * length), first + math.ceil((i + 1) * length)) for i in range(count)]
+    return [slice(min(max(begin, 0), size), min(max(end, 0), size)) for begin, end in edges]

@@ -22,10 +22,10 @@ def batch_normalization(
     momentum: float = 0.9,  # noqa: ARG001  of training mode
     training_mode: int = 0,
 ) -> Tensor:
-    """Per channel, with the stored statistics; momentum plays no part outside training mode."""
+    """Per channel, with the stored statistics, which no gradient reaches."""
     if training_mode:
         raise OnnxbinError("training_mode = 1 is not supported: export the model in inference mode")
-    return functional.batch_norm(x, mean, variance, scale, bias, training=False, eps=epsilon)
+    return functional.batch_norm(x, mean.detach(), variance.detach(), scale, bias, eps=epsilon)
 
 
 @op("InstanceNormalization")

@@ -1,4 +1,4 @@
-"""Resize and GridSample: sampling between pixels.
+"""Resize, GridSample and its grid: sampling between pixels.
 
 Every mode of Resize works along one axis after the other, and along an axis it is linear: output i is a
 weighted sum of inputs around the source coordinate x(i). So an axis is one small matrix [outputs, inputs],
@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from onnxbin.bridge.ops.registry import axes_of, ints, op
+from onnxbin.errors import OnnxbinError
 
 
 def _coordinates(inputs: int, outputs: int, scale: float, mode: str, roi: tuple[float, float]) -> Tensor:
-    """The source coordinate of each output along one axis, float64 [outputs]."""
-    i = torch.arange(outputs, dtype=torch.float64)
+    """The source coordinate of each output along one axis, [outputs]; float32, as runtimes, for the ties."""
+    i = torch.arange(outputs, dtype=torch.float32)
     length = scale * inputs  # the resized length before it was rounded to whole pixels
     if mode == "asymmetric":
         return i / scale
@@ -32,10 +33,14 @@ def _coordinates(inputs: int, outputs: int, scale: float, mode: str, roi: tuple[
         return start * (inputs - 1) + i * (end - start) * (inputs - 1) / (outputs - 1)
     if mode == "pytorch_half_pixel" and outputs == 1:
         return torch.zeros_like(i)
+    if mode == "tf_half_pixel_for_nn":  # of opsets 11 and 12
+        return (i + 0.5) / scale
     half_pixel = (i + 0.5) / scale - 0.5
     if mode == "half_pixel_symmetric":
         return half_pixel + inputs / 2 * (1 - outputs / length)
-    return half_pixel
+    if mode in ("half_pixel", "pytorch_half_pixel"):
+        return half_pixel
+    raise OnnxbinError(f"coordinate_transformation_mode {mode!r} is not supported")
 
 
 def _round(x: Tensor, mode: str) -> Tensor:
@@ -80,7 +85,8 @@ def _sizes_and_scales(
     if sizes is None:
         assert scales is not None, "the schema asks for one of the two"
         factors = [float(s) for s in scales.tolist()]
-        return [math.floor(n * s) for n, s in zip(lengths, factors, strict=True)], factors
+        # Rounded to float32 first, as runtimes do: 5 * 2.6 is 13 there, and less in float64.
+        return (torch.tensor(lengths) * scales.cpu()).floor().int().tolist(), factors
     outputs = ints(sizes)
     factors = [out / n for out, n in zip(outputs, lengths, strict=True)]
     if policy != "stretch":
@@ -128,7 +134,7 @@ def resize(
         crop = (0.0, 1.0)
         if coordinate_transformation_mode == "tf_crop_and_resize":
             assert roi is not None, "the schema asks for one in this mode"
-            crop = (float(roi[place]), float(roi[place + len(axes_)]))
+            crop = (roi[place].item(), roi[place + len(axes_)].item())
         elif length == n and factor == 1:
             continue
         source = _coordinates(n, length, factor, coordinate_transformation_mode, crop)
@@ -164,3 +170,9 @@ def grid_sample(
 ) -> Tensor:
     """x [N, C, *sizes] sampled at grid [N, *outputs, axes] in -1 .. 1, the last axis of x first."""
     return functional.grid_sample(x, grid, _GRID_MODES[mode], padding_mode, bool(align_corners))
+
+
+@op("AffineGrid")
+def affine_grid(theta: Tensor, size: Tensor, *, align_corners: int = 0) -> Tensor:
+    """The grid for GridSample of affine maps theta [N, axes, axes + 1], for an output of this size."""
+    return functional.affine_grid(theta, ints(size), bool(align_corners))

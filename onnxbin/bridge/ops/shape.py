@@ -165,7 +165,7 @@ def space_to_depth(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
     return x.permute(0, 3, 5, 1, 2, 4).reshape(n, c * b * b, h // b, w // b)
 
 
-@op("Range")
+@op("Range", differentiable=False)
 def range_(
     start: Tensor,
     limit: Tensor,
