@@ -9,9 +9,7 @@ label, @number@, which survives in whatever name comes out (`labelled`). Then (`
 2. A layer is a convolution and the activation and normalization behind it, whether fused or not: only so can
    layers be compared across runtimes. A node of that kind belongs to the convolution that its inputs lead
    back to, if they all lead to the same.
-3. A convolution that swallowed an addition bears the label of a node behind two convolutions. It is the one
-   of them that is not accounted for otherwise.
-4. Where a runtime leaves a convolution without a name (int8 ones in ONNX Runtime 1.17), there is no telling
+3. Where a runtime leaves a convolution without a name (int8 ones in ONNX Runtime 1.17), there is no telling
    which it is: neither it nor its activation is given to a layer.
 """
 
@@ -31,8 +29,6 @@ _BEHIND = {
     "Mish", "Mul", "PRelu", "QuantizeLinear", "Relu", "Selu", "Sigmoid", "Softplus", "Tanh",
 }  # fmt: skip
 """Ops of rule 2; Mul is in x * sigmoid(x), quantization is what int8 models have in between."""
-
-_ADDITIONS = {"Add", "Sum"}
 
 
 def labelled(proto: ModelProto, inlined: bool) -> ModelProto:
@@ -97,33 +93,16 @@ class Attribution:
         whatever has "Conv" in its type: Conv, FusedConv, QLinearConv, BinaryConvSign.
         """
         labels = {name: re.search(r"@(\d+)@", name) for name in ops}
-        convolutions = [name for name, op in ops.items() if "Conv" in op]
-        found = {name: self._behind_one(int(label[1])) for name, label in labels.items() if label}
-        taken = {found.get(name) for name in convolutions}
-        # In order, for the later ones of a chain of additions are behind all the convolutions before.
-        for name in convolutions:
-            label = labels[name]
-            if label and found[name] is None:
-                left = self._sources(int(label[1]), _BEHIND | _ADDITIONS)[0] - taken
-                if len(left) == 1:
-                    found[name] = left.pop()
-                    taken.add(found[name])
+        found = {name: self._convolution(int(label[1])) if label else None for name, label in labels.items()}
+        ran = {found[name] for name, op in ops.items() if "Conv" in op}
         return {
-            name: self._layers[number]
-            if (number := found.get(name)) is not None and number in taken
-            else None
-            for name in ops
+            name: self._layers[number] if number is not None and number in ran else None
+            for name, number in found.items()
         }
 
-    def _behind_one(self, number: int) -> int | None:
-        """The convolution of rule 2."""
-        convolutions, others = self._sources(number, _BEHIND)
-        return next(iter(convolutions)) if len(convolutions) == 1 and not others else None
-
-    def _sources(self, start: int, through: set[str]) -> tuple[set[int], set[int]]:
-        """The nodes that one leads back to through such ops: convolutions, and others."""
+    def _convolution(self, start: int) -> int | None:
+        """The number of the convolution of rule 2, given that of a node."""
         convolutions: set[int] = set()
-        others: set[int] = set()
         seen = {start}
         waiting = [start]
         while waiting:
@@ -131,13 +110,13 @@ class Attribution:
             node = self._nodes[number]
             if number in self._layers:
                 convolutions.add(number)
-            elif node.op_type in through:
+            elif node.op_type in _BEHIND:
                 before = {self._producers[name] for name in node.input if name in self._producers} - seen
                 waiting.extend(before)
                 seen |= before
             elif node.op_type != "Constant":
-                others.add(number)
-        return convolutions, others
+                return None
+        return convolutions.pop() if len(convolutions) == 1 else None
 
 
 def _folded_name(node: NodeProto, names: Mapping[str, str], proto: ModelProto) -> str:

@@ -59,7 +59,8 @@ def test_other_inputs_get_noise_of_their_type(path):
         size=(TensorProto.INT64, ["n", 2]),
         state=(TensorProto.FLOAT16, [4, 5]),
     )
-    (feed,) = given(path).feeds(1)
+    (feed,), (again,) = (given(path).feeds(1) for _ in range(2))
+    assert all(np.array_equal(feed[name], again[name]) for name in feed)
     found = {name: (value.dtype, value.shape) for name, value in feed.items()}
     assert found == {
         "image": (np.float32, (1, 3, 8, 8)),

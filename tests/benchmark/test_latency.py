@@ -65,6 +65,13 @@ def test_rounds_are_limited_by_number_and_by_time(monkeypatch, seconds, rounds):
     assert len(timing.milliseconds) == rounds
 
 
+def test_the_limit_of_time_is_for_each_contender(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(latency.time, "monotonic", clock)
+    timings = alternate([clock.take("a", 0.5), clock.take("b", 0.5)], None, clock)
+    assert [len(timing.milliseconds) for timing in timings] == [11, 11]
+
+
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=60))
 def test_median_and_quartiles_are_numpys(values):
     timing = Timing(tuple(values))

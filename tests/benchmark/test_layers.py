@@ -28,17 +28,17 @@ def norm(source, target, channels):
     return helper.make_node("BatchNormalization", [source, *names], [target]), values
 
 
-def residual(*, normalized, names=("stem", "left", "right", "last")):
+def residual(*, normalized, width=16, names=("stem", "left", "right", "last")):
     """conv, then x + conv(conv(x)) with Relus, then a conv; with batch norms behind the convs or without."""
     nodes, weights = [], []
 
-    def layer(source, target, name, channels=16):
+    def layer(source, target, name, channels=width):
         raw = f"{target}.raw" if normalized else target
-        node, weight = conv(source, raw, name, channels, 16)
+        node, weight = conv(source, raw, name, channels, width)
         nodes.append(node)
         weights.append(weight)
         if normalized:
-            node, parameters = norm(raw, target, 16)
+            node, parameters = norm(raw, target, width)
             nodes.append(node)
             weights.extend(parameters)
 
@@ -59,14 +59,17 @@ def binarized(proto, *names):
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes = {node.name or node.output[0]: node for node in model.graph.node}
     layers = {
-        name: BinaryLayer(binarize(values[nodes[name].input[1]]), np.zeros(16, np.float32)) for name in names
+        name: BinaryLayer(binarize(weight), np.zeros(len(weight), np.float32))
+        for name, weight in ((name, values[nodes[name].input[1]]) for name in names)
     }
     return with_binary_layers(model, layers)
 
 
+# On x86, ONNX Runtime fuses differently where the channels do not fill its blocks.
+@pytest.mark.parametrize("width", [16, 18])
 @pytest.mark.parametrize("normalized", [False, True])
-def test_fused_convolutions_keep_their_names(contender, normalized):
-    original = residual(normalized=normalized)
+def test_fused_convolutions_keep_their_names(contender, normalized, width):
+    original = residual(normalized=normalized, width=width)
     small = binarized(original, "right")
     entries = [
         contender(original),
