@@ -16,17 +16,18 @@ def curves(figures: Figures) -> dict[str, Curve]:
     found = {}
     quality = figures.quality
     if quality is not None:
+        points = [
+            Point(step.number, step.layer, step.ratio, value)
+            for step in figures.steps
+            if (value := getattr(step, quality.name)) is not None
+        ]
         found[QUALITY] = Curve(
             label=quality.label,
-            points=[
-                Point(step.number, step.layer, step.ratio, value)
-                for step in figures.steps
-                if (value := getattr(step, quality.name)) is not None
-            ],
+            points=points,
             original=figures.original.average_precision if quality.name == "average_precision" else 1.0,
             share=True,
             form="{:.3f}",
-            caption=quality.meaning,
+            caption=quality.meaning + _measured(points, figures),
         )
     timed = [
         Point(step.number, step.layer, step.ratio, step.latency, step.quartiles)
@@ -41,6 +42,12 @@ def curves(figures: Figures) -> dict[str, Curve]:
             share=False,
             form="{:.1f} ms",
             caption=f"Latency of one image with {physical_cores()} threads: the median and the quartiles of "
-            f"{ROUNDS} runs of each model, all in turns.",
+            f"{ROUNDS} runs of each model, all in turns." + _measured(timed, figures),
         )
     return found
+
+
+def _measured(points: list[Point], figures: Figures) -> str:
+    """Where there are many steps, only some are measured."""
+    count = len(figures.steps)
+    return f" {len(points)} of the {count} steps were measured." if len(points) < count else ""

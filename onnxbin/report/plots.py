@@ -121,7 +121,8 @@ def _draw(curve: Curve, theme: Theme) -> Figure:
     for point in curve.points:
         if point.spread is not None:
             axes.vlines(point.ratio, *point.spread, color=theme.accent, alpha=0.4, linewidth=2)
-    axes.plot(ratios, values, "o", color=theme.accent, markersize=4.5, markeredgecolor=theme.ground)
+    dots: dict[str, Any] = {"markersize": 4.5, "markeredgecolor": theme.ground, "clip_on": False, "zorder": 3}
+    axes.plot(ratios, values, "o", color=theme.accent, **dots)
     _margin_labels(axes, curve, theme)
     return figure
 
