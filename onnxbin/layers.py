@@ -17,7 +17,29 @@ from onnxbin.operator.weight import packed_bytes
 from onnxbin.shapes import spatial_sizes, with_input_size
 from onnxbin.surgery import layer_names
 
-CONVOLUTIONS = ("Conv", "ConvTranspose")
+_EIGHT_BITS = "8-bit already; compress the float model that it was quantised from"
+_OPTIMIZED = "written by ONNX Runtime's optimizer; compress the model as it was exported"
+_OTHERS = {
+    "CausalConvWithState": "1-D convolution with a state: the operator family is 2-D, without",
+    "ConvInteger": _EIGHT_BITS,
+    "ConvTranspose": "the operator family has no transposed convolution",
+    "DeformConv": "the operator family has no deformable convolution",
+    "FusedConv": _OPTIMIZED,
+    "NhwcFusedConv": _OPTIMIZED,
+    "QLinearConv": _EIGHT_BITS,
+}
+"""Convolutions that none of our operators can stand for, and why; those of ONNX Runtime among them."""
+
+CONVOLUTIONS = ("Conv", *_OTHERS)
+
+_DOMAINS = ("", "ai.onnx", "com.microsoft")
+_WEIGHT_INPUT = {"QLinearConv": 3}
+"""Which input holds the weight, where it is not number 1."""
+
+_BIASED = ("Conv", "ConvTranspose")
+"""The convolutions whose bias, if any, is input 2."""
+
+_FULLY_CONNECTED = ("Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
@@ -52,11 +74,15 @@ class ConvLayer:
         weights = int(np.prod(self.shape)) if self.shape else 0
         return weights + (self.out_channels if self.bias else 0)
 
-    def bytes_saved(self, bases: int = 1) -> int:
-        """Bytes that binarizing saves: float32 weights against bits, and a scale and a bias per channel."""
+    def bytes_saved(self, bases: int = 1, stored: int | None = None) -> int:
+        """Bytes that binarizing saves: of the weight against bits, and a scale and a bias per channel.
+
+        stored: what the weight takes otherwise; as float32, where this is not given.
+        """
         m, k = self.shape[0], int(np.prod(self.shape[1:]))
         bias_added = 0 if self.bias else 4 * m
-        return 4 * m * k - (bases * m * (packed_bytes(k) + 4) + bias_added)
+        before = 4 * m * k if stored is None else stored
+        return before - (bases * m * (packed_bytes(k) + 4) + bias_added)
 
 
 def inventory(
@@ -79,6 +105,17 @@ def inventory(
     included = _compiled("--include", include, layers)
     excluded = _compiled("--exclude", exclude, layers)
     return [_overridden(layer, impossible, included, excluded) for layer, impossible in layers]
+
+
+def fully_connected(proto: ModelProto) -> tuple[int, int]:
+    """How many Gemm and MatMul nodes have stored weights, and how many weights these are together."""
+    stored = {tensor.name: int(np.prod(tensor.dims)) for tensor in proto.graph.initializer}
+    counts = [
+        sum(stored.get(name, 0) for name in node.input)
+        for node in proto.graph.node
+        if node.op_type in _FULLY_CONNECTED
+    ]
+    return sum(count > 0 for count in counts), sum(counts)
 
 
 def _compiled(
@@ -112,15 +149,18 @@ def _convolutions(proto: ModelProto, sizes: Mapping[str, Sequence[int]]) -> Iter
     graph = proto.graph
     names = layer_names(proto)
     initializers = {tensor.name: tensor for tensor in graph.initializer}
-    uses = Counter(_names_read(graph))
+    producers = {name: inner.op_type for inner in graph.node for name in inner.output}
+    uses = Counter(names_read(graph))
     depths = _depths(graph)
     expectations = {node.output[0] for node in graph.node if _is_expectation(node, initializers)}
     ends = _without_convolution_behind(graph, expectations)
 
     for node in graph.node:
-        if node.op_type not in CONVOLUTIONS or node.domain not in ("", "ai.onnx"):
+        yield from ((layer, True) for layer in _in_subgraphs(node, names))
+        if not _is_known_convolution(node):
             continue
-        weight = initializers.get(node.input[1])
+        weight_name = node.input[_WEIGHT_INPUT.get(node.op_type, 1)]
+        weight = initializers.get(weight_name)
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         shape = tuple(weight.dims) if weight is not None else ()
         group = attributes.get("group", 1)
@@ -128,8 +168,8 @@ def _convolutions(proto: ModelProto, sizes: Mapping[str, Sequence[int]]) -> Iter
         layer = ConvLayer(
             name=names[output],
             output=output,
-            weight=node.input[1],
-            bias=node.input[2] if len(node.input) > 2 and node.input[2] else None,
+            weight=weight_name,
+            bias=node.input[2] if node.op_type in _BIASED and len(node.input) > 2 and node.input[2] else None,
             shape=shape,
             out_channels=_out_channels(node, shape, group),
             group=group,
@@ -139,7 +179,7 @@ def _convolutions(proto: ModelProto, sizes: Mapping[str, Sequence[int]]) -> Iter
             fixed=output in expectations,
             left_alone=None,
         )
-        impossible = _impossible(node, layer, initializers, uses, attributes)
+        impossible = _impossible(node, layer, initializers, uses, attributes, producers)
         unwise = None if impossible else _unwise(layer, output in ends)
         yield replace(layer, left_alone=impossible or unwise), impossible is not None
 
@@ -150,12 +190,15 @@ def _impossible(
     initializers: Mapping[str, onnx.TensorProto],
     uses: Counter[str],
     attributes: Mapping[str, object],
+    producers: Mapping[str, str],
 ) -> str | None:
     """Why no BinaryConv can stand here, or None."""
-    if node.op_type != "Conv":
-        return f"{node.op_type}: the operator family has no transposed convolution"
+    if node.op_type in _OTHERS:
+        return f"{node.op_type}: {_OTHERS[node.op_type]}"
+    if producers.get(layer.weight) == "DequantizeLinear":
+        return f"quantised weight (QDQ): {_EIGHT_BITS}"
     if layer.weight not in initializers:
-        return "dynamic weight: computed in the graph, not stored"
+        return f"dynamic weight: {_where_from(layer.weight, producers)}, not stored"
     if layer.bias is not None and layer.bias not in initializers:
         return "dynamic bias: computed in the graph, not stored"
     dtype = initializers[layer.weight].data_type
@@ -185,10 +228,46 @@ def _unwise(layer: ConvLayer, ends_here: bool) -> str | None:
     return None
 
 
+def _where_from(name: str, producers: Mapping[str, str]) -> str:
+    return f"computed in the graph, by {producers[name]}" if name in producers else "an input of the model"
+
+
+def _is_known_convolution(node: NodeProto) -> bool:
+    return node.op_type in CONVOLUTIONS and node.domain in _DOMAINS
+
+
+def _in_subgraphs(node: NodeProto, names: Mapping[str, str]) -> Iterator[ConvLayer]:
+    """The convolutions in the branches of an If, the body of a Loop: left alone, whatever they are."""
+    for inner in _inner_nodes(node):
+        if _is_known_convolution(inner):
+            yield ConvLayer(
+                name=f"{names[node.output[0]]}/{inner.name or inner.output[0]}",
+                output=inner.output[0],
+                weight=inner.input[1],
+                bias=None,
+                shape=(),
+                out_channels=0,
+                group=1,
+                strides=(1, 1),
+                depth=0,
+                macs=None,
+                fixed=False,
+                left_alone=f"in a subgraph of {node.op_type}, which is left as it is",
+            )
+
+
+def _inner_nodes(node: NodeProto) -> Iterator[NodeProto]:
+    for attribute in node.attribute:
+        for graph in [attribute.g, *attribute.graphs]:
+            for inner in graph.node:
+                yield inner
+                yield from _inner_nodes(inner)
+
+
 def _out_channels(node: NodeProto, shape: Sequence[int], group: int) -> int:
     if not shape:
         return 0
-    return shape[0] if node.op_type == "Conv" else shape[1] * group
+    return shape[1] * group if node.op_type == "ConvTranspose" else shape[0]
 
 
 def _is_expectation(node: NodeProto, initializers: Mapping[str, onnx.TensorProto]) -> bool:
@@ -203,7 +282,7 @@ def _is_expectation(node: NodeProto, initializers: Mapping[str, onnx.TensorProto
     return bool(np.allclose(onnx.numpy_helper.to_array(weight).ravel(), np.arange(count), atol=0.05))
 
 
-def _names_read(graph: GraphProto) -> Iterator[str]:
+def names_read(graph: GraphProto) -> Iterator[str]:
     """The tensor names that nodes read, in subgraphs too, and the outputs; as often as they are."""
     for node in graph.node:
         yield from node.input
@@ -215,13 +294,13 @@ def _captured(node: NodeProto) -> Iterator[str]:
     """What a node's subgraphs read, from the graph around them or their own."""
     for attribute in node.attribute:
         for inner in [attribute.g, *attribute.graphs]:
-            yield from _names_read(inner)
+            yield from names_read(inner)
 
 
 def _is_convolution(node: NodeProto) -> bool:
     """Whether a node convolves, itself or in a subgraph."""
-    inner = (n for a in node.attribute for g in [a.g, *a.graphs] for n in g.node)
-    return node.op_type in CONVOLUTIONS or node.domain == DOMAIN or any(map(_is_convolution, inner))
+    inner = any(_is_convolution(other) for other in _inner_nodes(node))
+    return node.op_type in CONVOLUTIONS or node.domain == DOMAIN or inner
 
 
 def _depths(graph: GraphProto) -> dict[str, int]:
@@ -246,7 +325,7 @@ def _without_convolution_behind(graph: GraphProto, ignored: set[str]) -> set[str
 
 def _macs(node: NodeProto, shape: Sequence[int], sizes: Mapping[str, Sequence[int]]) -> int | None:
     """Nominal multiply-accumulates for one image: each weight once per output (transposed: input) pixel."""
-    positions = sizes.get(node.output[0] if node.op_type == "Conv" else node.input[0])
+    positions = sizes.get(node.input[0] if node.op_type == "ConvTranspose" else node.output[0])
     if not shape or positions is None:
         return None
     return int(np.prod(shape)) * int(np.prod(positions))

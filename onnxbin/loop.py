@@ -26,7 +26,7 @@ from onnxbin.processes import Processes
 from onnxbin.records import Listener, Record, Step
 from onnxbin.run_folder import Arrays, Progress, RunFolder, Turn
 from onnxbin.settings import Settings
-from onnxbin.surgery import with_binary_layers, with_values
+from onnxbin.surgery import with_values
 from onnxbin.trainer import Trainer, closed_form
 
 SAVED_EVERY = 30.0
@@ -59,7 +59,7 @@ class Loop:
         self._trainer = make_trainer()
         self._queue = self._make_queue()
         self._progress = Progress()
-        self._model = plan.prepared
+        self._model = plan.build({}, {})
         self._budget: Budget | None = None
         self.stopped = False
 
@@ -248,13 +248,12 @@ class Loop:
     def _damages(self, layers: Sequence[ConvLayer]) -> list[float]:
         """What binarizing each of these would take away from the agreement, with nothing trained."""
         real, binary = self._trainer.real(), self._trainer.binary()
-        base = with_values(self._plan.prepared, real)
-        values = {tensor.name: tensor for tensor in base.graph.initializer}
-        before = self._measures.first_look(with_binary_layers(base, binary))
+        values = {tensor.name: tensor for tensor in with_values(self._plan.prepared, real).graph.initializer}
+        before = self._measures.first_look(self._plan.build(real, binary))
         damages = []
         for done, layer in enumerate(layers, 1):
             more = {layer.name: closed_form(layer, values, self._settings.bases)}
-            damages.append(before - self._measures.first_look(with_binary_layers(base, {**binary, **more})))
+            damages.append(before - self._measures.first_look(self._plan.build(real, {**binary, **more})))
             self._listener.looked_at(done, len(layers))
         return damages
 
@@ -301,5 +300,4 @@ class Loop:
 
     def _build(self) -> ModelProto:
         """The model as it would be written now."""
-        prepared = with_values(self._plan.prepared, self._trainer.real())
-        return with_binary_layers(prepared, self._trainer.binary())
+        return self._plan.build(self._trainer.real(), self._trainer.binary())

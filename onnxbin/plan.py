@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,9 @@ from onnxbin.model import Model, check, set_metadata
 from onnxbin.operator import BinaryWeight
 from onnxbin.prepare import prepare
 from onnxbin.priority import deepest_first, largest_first
-from onnxbin.settings import Settings
-from onnxbin.surgery import BinaryLayer, with_binary_layers
+from onnxbin.rest import with_rest_stored
+from onnxbin.settings import Rest, Settings
+from onnxbin.surgery import BinaryLayer, with_binary_layers, with_values
 from onnxbin.version import __version__
 
 ORIGINAL_KEY, VERSION_KEY = "onnxbin.original", "onnxbin.version"
@@ -32,6 +34,7 @@ class Plan:
 
     prepared: what is compressed; its metadata says what it was made from and how images are fed to it.
     preprocessing: how, and where that is known from.
+    rest: how the weights that stay real are stored.
     ratios: the file ratio after each layer of `order`, from the sizes of tensors; the last one is exact.
     """
 
@@ -40,12 +43,18 @@ class Plan:
     preprocessing: Choice
     layers: list[ConvLayer]
     order: list[ConvLayer]
+    rest: Rest
     ratios: list[float]
 
     @property
     def largest_ratio(self) -> float:
         """The file ratio with every candidate binarized: no setting of this run gets beyond it."""
-        return max(self.ratios, default=self.original.file_bytes / self.prepared.ByteSize())
+        return max(self.ratios, default=self.original.file_bytes / self.build({}, {}).ByteSize())
+
+    def build(self, real: Mapping[str, Array], binary: Mapping[str, BinaryLayer]) -> ModelProto:
+        """The model as it is written: with these values of initializers, and these layers binary."""
+        mixed = with_binary_layers(with_values(self.prepared, real), binary)
+        return with_rest_stored(mixed, self.rest, keep=[layer.weight for layer in self.layers if layer.fixed])
 
     def turns_until(self, ratio: float | None) -> int:
         """How many layers a file ratio takes; all of them where it is out of reach or not stated."""
@@ -75,9 +84,8 @@ def plan(original: Model, settings: Settings) -> Plan:
         prepared, include=settings.include, exclude=settings.exclude, input_size=settings.input_size
     )
     order = _order(layers, settings)
-    return Plan(
-        original, prepared, preprocessing, layers, order, _ratios(original, prepared, order, settings.bases)
-    )
+    draft = Plan(original, prepared, preprocessing, layers, order, settings.rest, [])
+    return replace(draft, ratios=_ratios(draft, settings.bases))
 
 
 def _order(layers: list[ConvLayer], settings: Settings) -> list[ConvLayer]:
@@ -105,17 +113,20 @@ def _checked(prepared: ModelProto) -> ModelProto:
         return model
 
 
-def _ratios(original: Model, prepared: ModelProto, order: list[ConvLayer], bases: int) -> list[float]:
-    if not order:
+def _ratios(plan: Plan, bases: int) -> list[float]:
+    if not plan.order:
         return []
-    blank = with_binary_layers(prepared, {layer.name: _blank(layer, bases) for layer in order})
+    blank = plan.build({}, {layer.name: _blank(layer, bases) for layer in plan.order})
     check(blank)
-    last = blank.ByteSize()
-    saved = np.cumsum([layer.bytes_saved(bases) for layer in order])
+    first, last = plan.build({}, {}).ByteSize(), blank.ByteSize()
+    bytes_each = {"float32": 4, "float16": 2, "int8": 1}[plan.rest]
+    saved = np.cumsum(
+        [layer.bytes_saved(bases, bytes_each * int(np.prod(layer.shape))) for layer in plan.order]
+    )
     # What the formula of one layer leaves out, names and attributes and function bodies, is alike for all.
-    overhead = last - (prepared.ByteSize() - saved[-1])
-    sizes = prepared.ByteSize() - saved + overhead * np.arange(1, len(order) + 1) / len(order)
-    return [float(original.file_bytes / size) for size in sizes]
+    overhead = last - (first - saved[-1])
+    sizes = first - saved + overhead * np.arange(1, len(plan.order) + 1) / len(plan.order)
+    return [float(plan.original.file_bytes / size) for size in sizes]
 
 
 def _blank(layer: ConvLayer, bases: int) -> BinaryLayer:

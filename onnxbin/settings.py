@@ -17,6 +17,8 @@ FineTune = Callable[[Any, Any, Any], None]
 
 Priority = Literal["depth", "damage"]
 
+Rest = Literal["float32", "float16", "int8"]
+
 Device = Literal["auto", "cpu", "cuda"]
 
 STEPS_PER_LAYER = 40
@@ -36,7 +38,8 @@ class Settings:
     include, exclude: regular expressions on layer names, see onnxbin.layers.inventory.
     priority: which layer goes next, see onnxbin.priority. order: the names of the layers to binarize, first
     to last, instead of all that can be in the order of priority.
-    bases: binary tensors summed for each weight.
+    bases: binary tensors summed for each weight. rest: how the weights that stay real are stored, see
+    onnxbin.rest.
     finetune: True for distillation from the original, False for none (torch is not needed then), a function
     of your own, or its name as "module:function".
     steps_per_layer: of fine-tuning, after each layer. last_steps: more of them after the layer that reaches
@@ -59,6 +62,7 @@ class Settings:
     priority: Priority = "depth"
     order: tuple[str, ...] | None = None
     bases: int = 1
+    rest: Rest = "float32"
     finetune: bool | str | FineTune = True
     steps_per_layer: int = STEPS_PER_LAYER
     last_steps: int = 0
@@ -80,7 +84,7 @@ class Settings:
             raise OnnxbinError("--budget: is shared out over the built-in fine-tuning; leave it away")
         if not 1 <= self.bases <= MAX_BASES:
             raise OnnxbinError(f"--bases {self.bases}: expected 1 to {MAX_BASES}")
-        for name, choices in (("priority", Priority), ("device", Device)):
+        for name, choices in (("priority", Priority), ("rest", Rest), ("device", Device)):
             if getattr(self, name) not in get_args(choices):
                 expected = ", ".join(get_args(choices))
                 raise OnnxbinError(f"--{name} {getattr(self, name)!r}: expected one of {expected}")

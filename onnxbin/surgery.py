@@ -140,14 +140,19 @@ class TensorNames:
         self._taken = {name for part in [graph, *graph.subgraphs(recursive=True)] for name in part.tensors()}
 
     def fresh(self, base: str) -> str:
-        """`base`, or `base.2`, `base.3`, ... : a name that no tensor had so far; it is taken from now on."""
-        name = base
-        for number in itertools.count(2):
-            if name not in self._taken:
-                break
-            name = f"{base}.{number}"
-        self._taken.add(name)
-        return name
+        """A name that no tensor had so far, see `fresh_name`."""
+        return fresh_name(base, self._taken)
+
+
+def fresh_name(base: str, taken: set[str]) -> str:
+    """`base`, or `base.2`, `base.3`, ... : a name that is not yet taken, and is from now on."""
+    name = base
+    for number in itertools.count(2):
+        if name not in taken:
+            break
+        name = f"{base}.{number}"
+    taken.add(name)
+    return name
 
 
 def with_values(proto: ModelProto, values: Mapping[str, Array]) -> ModelProto:

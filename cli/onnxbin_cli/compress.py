@@ -12,7 +12,7 @@ from rich.text import Text
 import onnxbin
 from onnxbin import OnnxbinError, Result
 from onnxbin.binarize import MAX_BASES
-from onnxbin.settings import STEPS_PER_LAYER, Device, Priority
+from onnxbin.settings import STEPS_PER_LAYER, Device, Priority, Rest
 from onnxbin.sources import default_output
 from onnxbin_cli.console import OutputConsole, is_first_process
 from onnxbin_cli.options import Duration, ModelFile, json_option, layer_options, preprocessing_options
@@ -63,6 +63,13 @@ _WITH_RESUME = {"resume", "until_ratio", "max_drop", "finetune", "as_json"}
     default=1,
     show_default=True,
     help=f"Binary tensors for each weight, 1 to {MAX_BASES}.",
+)
+@click.option(
+    "--rest",
+    type=click.Choice(get_args(Rest)),
+    default="float32",
+    show_default=True,
+    help="How the weights that stay real are stored.",
 )
 @click.option(
     "--finetune",
