@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kTaskTiles = 32;
 // Sums, or outputs, of a tile.
 constexpr int64_t kTileSize = kMaxPixels * kMaxPanel;
-// Pixels that one task packs.
+// Most pixels that one task packs.
 constexpr int64_t kTaskPixels = 64;
 // Words of a block for each lane: 32 KiB, which stay in the first-level cache, for 32 lanes.
 constexpr int64_t kBlockWords = 256;
@@ -90,8 +90,9 @@ void TiledConv::PackImage(const float* x, const ImageShape& x_shape, unsigned ch
     job.x = x + group * params_.group_channels * pixels;
     job.plane_pixels = pixels;
     job.channels = params_.group_channels;
-    job.first = static_cast<int64_t>(index) % tasks * kTaskPixels;
-    job.count = std::min(kTaskPixels, pixels - job.first);
+    const int64_t task = static_cast<int64_t>(index) % tasks;
+    job.first = pixels * task / tasks;
+    job.count = pixels * (task + 1) / tasks - job.first;
     job.words = packed + group * group_bytes;
     job.pixel_words = weights_.words();
     job.plane_step = params_.group * group_bytes;
@@ -99,9 +100,9 @@ void TiledConv::PackImage(const float* x, const ImageShape& x_shape, unsigned ch
   });
 }
 
-TiledConv::BlockWeights TiledConv::Weights(int64_t base, const Block& block, const Panel& panel,
+TiledConv::BlockWeights TiledConv::Weights(const Block& block, const Panel& panel,
                                            float* expanded) const {
-  const unsigned char* weights = weights_.Panel(base, panel.index);
+  const unsigned char* weights = weights_.Panel(0, panel.index);
   if (kernel_.element != Element::kReals) {
     return {weights, params_.kernel[1] * weights_.tap_bytes(), weights_.tap_bytes()};  // one block
   }
@@ -122,43 +123,44 @@ TiledConv::BlockWeights TiledConv::Weights(int64_t base, const Block& block, con
   return {reinterpret_cast<const unsigned char*>(expanded), block.columns.size() * column, column};
 }
 
-bool TiledConv::Place(const OutputTile& tile, const Block& block, const BlockWeights& weights,
-                      const Image& image, const Panel& panel, Tile* placed) const {
+TiledConv::Placement TiledConv::PlaceTaps(const OutputTile& tile, const Block& block,
+                                          const BlockWeights& weights, const Image& image,
+                                          const Panel& panel) const {
   const Range rows = Intersection(tile.rows, block.rows);
   const Range columns = Intersection(tile.columns, block.columns);
-  if (rows.size() == 0 || columns.size() == 0) return false;
-
   const int64_t word = kernel_.word_bytes;
   const int64_t pixel = weights_.words() * word;
   const int64_t line = image.x_shape.width * pixel;
-  const int64_t row =
-      tile.row * params_.stride[0] - params_.pad_begin[0] + rows.first * params_.dilation[0];
-  const int64_t column =
-      tile.column * params_.stride[1] - params_.pad_begin[1] + columns.first * params_.dilation[1];
+  Placement placement;
+  placement.rows = tile.rows;
+  placement.columns = tile.columns;
+  placement.any = rows.size() > 0 && columns.size() > 0;
+  placement.first = panel.x + block.words.first * word +
+                    (rows.first * params_.dilation[0] - params_.pad_begin[0]) * line +
+                    (columns.first * params_.dilation[1] - params_.pad_begin[1]) * pixel;
+  placement.down = params_.stride[0] * line;
+  placement.right = params_.stride[1] * pixel;
 
-  placed->add = false;
-  placed->pixels = tile.pixels;
-  placed->lanes = panel.lanes;
-  placed->planes = planes_;
-  placed->rows = rows.size();
-  placed->columns = columns.size();
-  placed->words = block.words.size();
-  placed->x = panel.x + row * line + column * pixel + block.words.first * word;
-  placed->x_pixel = tile.down ? params_.stride[0] * line : params_.stride[1] * pixel;
-  placed->x_row = params_.dilation[0] * line;
-  placed->x_column = params_.dilation[1] * pixel;
-  placed->x_plane = image.plane_bytes;
-  placed->w = weights.first + (rows.first - block.rows.first) * weights.row +
-              (columns.first - block.columns.first) * weights.column;
-  placed->w_row = weights.row;
-  placed->w_column = weights.column;
+  Tile& placed = placement.tile;
+  placed.lanes = panel.lanes;
+  placed.planes = planes_;
+  placed.rows = rows.size();
+  placed.columns = columns.size();
+  placed.words = block.words.size();
+  placed.x_row = params_.dilation[0] * line;
+  placed.x_column = params_.dilation[1] * pixel;
+  placed.x_plane = image.plane_bytes;
+  placed.w = weights.first + (rows.first - block.rows.first) * weights.row +
+             (columns.first - block.columns.first) * weights.column;
+  placed.w_row = weights.row;
+  placed.w_column = weights.column;
   // Taps that are neighbours in the image and in the weights are one longer run of words.
-  if (placed->x_column == placed->words * word &&
-      placed->w_column == placed->words * kernel_.panel * word) {
-    placed->words *= placed->columns;
-    placed->columns = 1;
+  if (placed.x_column == placed.words * word &&
+      placed.w_column == placed.words * kernel_.panel * word) {
+    placed.words *= placed.columns;
+    placed.columns = 1;
   }
-  return true;
+  return placement;
 }
 
 // With S the integer sum of sign * v over the taps inside the image, T that of the signs alone, X
@@ -167,17 +169,16 @@ bool TiledConv::Place(const OutputTile& tile, const Block& block, const BlockWei
 //   bit-planes    v = q              S = max_quantum * (T + K) / 2 - X
 //   bytes         v = q              S = X + byte_zero * T
 // and a quantum stands for q - x_zero: what remains to be taken away is x_zero * T.
-void TiledConv::ComputeOffsets(const OutputTile& tile, int64_t base, const Panel& panel,
-                               Offsets* offsets) const {
+TiledConv::Offsets TiledConv::ComputeOffsets(const OutputTile& tile, int64_t base,
+                                             const Panel& panel) const {
   const int lanes = kernel_.panel;
   const int32_t k =
       static_cast<int32_t>(tile.rows.size() * tile.columns.size() * params_.group_channels);
-  offsets->base = base;
-  offsets->rows = tile.rows;
-  offsets->columns = tile.columns;
-  std::fill_n(offsets->sum, lanes, params_.input == InputKind::kSign ? k : 0);
-  std::fill_n(offsets->zero, lanes, 0.0f);
-  if (params_.input == InputKind::kSign) return;
+  Offsets offsets{};
+  if (params_.input == InputKind::kSign) {
+    std::fill_n(offsets.sum, lanes, k);
+    return offsets;
+  }
 
   int32_t signs[kMaxPanel] = {};
   const int32_t* tap_sums = weights_.TapSums(base, panel.index);
@@ -189,12 +190,13 @@ void TiledConv::ComputeOffsets(const OutputTile& tile, int64_t base, const Panel
   }
   for (int lane = 0; lane < lanes; ++lane) {
     if (kernel_.element == Element::kBits) {
-      offsets->sum[lane] = params_.max_quantum() * ((signs[lane] + k) / 2);
+      offsets.sum[lane] = params_.max_quantum() * ((signs[lane] + k) / 2);
     } else {
-      offsets->sum[lane] = kernel_.byte_zero * signs[lane];
+      offsets.sum[lane] = kernel_.byte_zero * signs[lane];
     }
-    offsets->zero[lane] = quantizer_.zero * static_cast<float>(signs[lane]);
+    offsets.zero[lane] = quantizer_.zero * static_cast<float>(signs[lane]);
   }
+  return offsets;
 }
 
 void TiledConv::RunIntegers(const OutputTile* tiles, int64_t count, const Image& image,
@@ -202,20 +204,23 @@ void TiledConv::RunIntegers(const OutputTile* tiles, int64_t count, const Image&
   alignas(64) int32_t sums[kTileSize] = {};
   alignas(64) float y[kTileSize] = {};  // what the bases before have summed to
   const int64_t base_lanes = static_cast<int64_t>(bias_.size());
+  const Block& block = blocks_.front();  // the only one
+  Placement placement;
   Offsets offsets;
   for (int64_t i = 0; i < count; ++i) {
     const OutputTile& tile = tiles[i];
+    const bool other_taps = !placement.Suits(tile);
+    if (other_taps)
+      placement = PlaceTaps(tile, block, Weights(block, panel, nullptr), image, panel);
     for (int64_t b = 0; b < params_.bases; ++b) {
-      Tile placed;
-      if (Place(tile, blocks_.front(), Weights(b, blocks_.front(), panel, nullptr), image, panel,
-                &placed)) {
+      if (placement.any) {
+        Tile placed = placement.At(tile);
+        placed.w += b * weights_.base_bytes();
         kernel_.run(placed, sums);
       } else {
         std::fill_n(sums, kTileSize, 0);
       }
-      if (offsets.base != b || !(offsets.rows == tile.rows) || !(offsets.columns == tile.columns)) {
-        ComputeOffsets(tile, b, panel, &offsets);
-      }
+      if (other_taps || params_.bases > 1) offsets = ComputeOffsets(tile, b, panel);
       Epilogue epilogue = MakeEpilogue(tile, image, panel);
       epilogue.offset = offsets.sum;
       epilogue.zero = offsets.zero;
@@ -237,10 +242,12 @@ void TiledConv::RunReals(const OutputTile* tiles, int64_t count, const Image& im
   alignas(64) float sums[kTaskTiles * kTileSize];
   bool begun[kTaskTiles] = {};
   for (const Block& block : blocks_) {
-    const BlockWeights weights = Weights(0, block, panel, expanded);  // those of all bases, summed
+    const BlockWeights weights = Weights(block, panel, expanded);
+    Placement placement;
     for (int64_t i = 0; i < count; ++i) {
-      Tile placed;
-      if (!Place(tiles[i], block, weights, image, panel, &placed)) continue;
+      if (!placement.Suits(tiles[i])) placement = PlaceTaps(tiles[i], block, weights, image, panel);
+      if (!placement.any) continue;
+      Tile placed = placement.At(tiles[i]);
       placed.add = begun[i];
       kernel_.run(placed, sums + i * kTileSize);
       begun[i] = true;

@@ -22,7 +22,7 @@ class TiledConv : public BinaryConv {
   struct Block {
     Range rows, columns, words;
   };
-  // The weights of one block, base and panel: the first, and the bytes from tap to tap.
+  // The weights of one block and panel: the first, and the bytes from tap to tap.
   struct BlockWeights {
     const unsigned char* first;
     int64_t row, column;
@@ -36,10 +36,28 @@ class TiledConv : public BinaryConv {
   };
   // What integer sums are corrected by; the same for all tiles with the same taps.
   struct Offsets {
-    Range rows, columns;
-    int64_t base = -1;
     int32_t sum[kMaxPanel];
     float zero[kMaxPanel];
+  };
+  // Where the kernel finds one block's part of a tile's taps; the same for all tiles with the same
+  // taps, but for the pixels.
+  struct Placement {
+    Range rows{-1, -1}, columns{-1, -1};  // the tile's
+    bool any;                             // whether some are in the block
+    const unsigned char* first;           // the first word for output pixel (0, 0)
+    int64_t down, right;                  // bytes from output pixel to output pixel
+    Tile tile;
+
+    bool Suits(const OutputTile& other) const {
+      return rows == other.rows && columns == other.columns;
+    }
+    Tile At(const OutputTile& output) const {
+      Tile placed = tile;
+      placed.pixels = output.pixels;
+      placed.x = first + output.row * down + output.column * right;
+      placed.x_pixel = output.down ? down : right;
+      return placed;
+    }
   };
   // The output channels of one panel, and where an image has their group's input and their output.
   struct Panel {
@@ -53,13 +71,12 @@ class TiledConv : public BinaryConv {
                  const Parallel& parallel) const;
   std::vector<Block> CutIntoBlocks() const;
   Panel MakePanel(const Image& image, int64_t index) const;
-  // Where a block's weights are; those of reals are expanded into `expanded` first.
-  BlockWeights Weights(int64_t base, const Block& block, const Panel& panel, float* expanded) const;
-  // The part of `tile` in `block`; false where that is empty.
-  bool Place(const OutputTile& tile, const Block& block, const BlockWeights& weights,
-             const Image& image, const Panel& panel, Tile* placed) const;
-  void ComputeOffsets(const OutputTile& tile, int64_t base, const Panel& panel,
-                      Offsets* offsets) const;
+  // Where a block's weights of the first base are; those of reals are expanded into `expanded`
+  // first, the sum of all bases.
+  BlockWeights Weights(const Block& block, const Panel& panel, float* expanded) const;
+  Placement PlaceTaps(const OutputTile& tile, const Block& block, const BlockWeights& weights,
+                      const Image& image, const Panel& panel) const;
+  Offsets ComputeOffsets(const OutputTile& tile, int64_t base, const Panel& panel) const;
   void RunIntegers(const OutputTile* tiles, int64_t count, const Image& image,
                    const Panel& panel) const;
   void RunReals(const OutputTile* tiles, int64_t count, const Image& image,

@@ -167,7 +167,7 @@ constexpr KernelFamily MakeFamily() {
   KernelFamily family{"avx2", HasAvx2};
   family.bits = MakeTileKernel<Bits4x16>(PackBitVectors<8>, FinishTile8<Bits4x16>);
   family.bits.run = RunTileOfBits<Bits4x16>;
-  family.bytes = MakeTileKernel<Bytes4x16>(PackByteVectors<8>, FinishTile8<Bytes4x16>);
+  family.bytes = MakeTileKernel<Bytes4x16>(PackWords<8, PackedQuanta<0>>, FinishTile8<Bytes4x16>);
   family.bytes_from = 4;
   family.reals = MakeTileKernel<Reals6x16>(PackReals, FinishTile8<Reals6x16>);
   family.reals.expand = ExpandSignVectors<8, 2>;

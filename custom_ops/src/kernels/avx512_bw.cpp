@@ -55,9 +55,9 @@ struct Bytes8x32 : Integers16 {
 
 constexpr KernelFamily MakeFamily() {
   KernelFamily family{"avx512-bw", HasAvx512Bw};
-  family.bits = MakeTileKernel<Bits8x32>(PackBitVectors<16>, FinishTile16<Bits8x32>);
+  family.bits = MakeTileKernel<Bits8x32>(PackBits16, FinishTile16<Bits8x32>);
   family.bits.run = RunTileOfBits<Bits8x32>;
-  family.bytes = MakeTileKernel<Bytes8x32>(PackBytes16, FinishTile16<Bytes8x32>);
+  family.bytes = MakeTileKernel<Bytes8x32>(PackWords16<PackedQuanta<0>>, FinishTile16<Bytes8x32>);
   family.bytes_from = 8;
   family.reals = MakeTileKernel<Reals12x32>(PackReals16, FinishTile16<Reals12x32>);
   family.reals.expand = ExpandSignVectors<16, 2>;

@@ -27,8 +27,8 @@ struct Bytes12x32 : Integers16 {
 
 constexpr KernelFamily MakeFamily() {
   KernelFamily family{"avx512-popcnt", HasAvx512Popcnt};
-  family.bits = MakeTileKernel<Bits12x32>(PackBitVectors<16>, FinishTile16<Bits12x32>);
-  family.bytes = MakeTileKernel<Bytes12x32>(PackBytes16, FinishTile16<Bytes12x32>);
+  family.bits = MakeTileKernel<Bits12x32>(PackBits16, FinishTile16<Bits12x32>);
+  family.bytes = MakeTileKernel<Bytes12x32>(PackWords16<PackedQuanta<0>>, FinishTile16<Bytes12x32>);
   family.bytes_from = 8;
   family.reals = MakeTileKernel<Reals12x32>(PackReals16, FinishTile16<Reals12x32>);
   family.reals.expand = ExpandSignVectors<16, 2>;

@@ -168,28 +168,39 @@ inline void PackReals16(const PackJob& job) {
   }
 }
 
-// Bytes are many words: 16 of them at a time go to their 16 pixels as whole vectors.
-inline void PackBytes16(const PackJob& job) {
-  for (int64_t word = 0; word < job.pixel_words; word += 16) {
-    const int64_t words_left = job.pixel_words - word;
-    const int words = words_left < 16 ? static_cast<int>(words_left) : 16;
-    const __mmask16 used = static_cast<__mmask16>((1u << words) - 1);
-    for (int64_t first = job.first; first < job.first + job.count; first += 16) {
-      const int64_t pixels = job.first + job.count - first;
-      __m512 rows[16];
-      for (int i = 0; i < 16; ++i) {
-        Vectors<16>::Integers made[1] = {};
-        if (i < words)
-          MakeWords<16, Quantizer::Kind::kQuant, 1, 8>(job, word + i, first, pixels, made);
-        rows[i] = (__m512)made[0];
-      }
-      Transpose16(rows);
-      float* out = reinterpret_cast<float*>(job.words) + first * job.pixel_words + word;
-      for (int i = 0; i < 16 && i < pixels; ++i) {
-        _mm512_mask_storeu_ps(out + i * job.pixel_words, used, rows[i]);
+// The words of 16 pixels are transposed in registers, 16 words at a time: whole vectors for a
+// pixel.
+template <typename P>
+void PackWords16(const PackJob& job) {
+  if (job.count < 16) return PackWords<16, P>(job);
+  ForVectors<16, P>(job, [&](const int64_t (&first)[P::kVectors]) {
+    for (int64_t word = 0; word < job.pixel_words; word += 16) {
+      const int64_t left = job.pixel_words - word;
+      const int words = left < 16 ? static_cast<int>(left) : 16;
+      Vectors<16>::Integers made[16][P::kBitPlanes][P::kVectors];
+      for (int i = 0; i < words; ++i) MakeWords<16, P, false>(job, word + i, first, made[i]);
+      for (int plane = 0; plane < P::kBitPlanes; ++plane) {
+        for (int v = 0; v < P::kVectors; ++v) {
+          __m512 rows[16];
+          ONNXBIN_UNROLL
+          for (int i = 0; i < 16; ++i) rows[i] = (__m512)made[i < words ? i : 0][plane][v];
+          Transpose16(rows);
+          float* out = reinterpret_cast<float*>(job.words + plane * job.plane_step) +
+                       first[v] * job.pixel_words + word;
+          ONNXBIN_UNROLL
+          for (int i = 0; i < 16; ++i) {
+            Reals12x32::StoreSome(out + i * job.pixel_words, rows[i], words);
+          }
+        }
       }
     }
-  }
+  });
+}
+
+inline void PackBits16(const PackJob& job) {
+  if (job.quantizer.kind != Quantizer::Kind::kQuant) return PackWords16<PackedSigns>(job);
+  if (job.planes == 2) return PackWords16<PackedPlanes<2>>(job);
+  PackWords16<PackedPlanes<4>>(job);
 }
 
 }  // namespace

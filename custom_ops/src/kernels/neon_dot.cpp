@@ -25,7 +25,8 @@ struct Bytes6x16 : NeonIntegers {
 
 constexpr KernelFamily MakeFamily() {
   KernelFamily family = MakeNeonFamily("neon-dot", HasNeonDot);
-  family.bytes = MakeTileKernel<Bytes6x16>(PackSignedByteVectors<4>, FinishTileVectors<Bytes6x16>);
+  family.bytes =
+      MakeTileKernel<Bytes6x16>(PackWords<4, PackedQuanta<128>>, FinishTileVectors<Bytes6x16>);
   family.bytes.byte_zero = 128;
   family.bytes_from = 8;
   return family;

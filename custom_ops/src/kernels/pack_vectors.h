@@ -5,6 +5,7 @@
 #define ONNXBIN_KERNELS_PACK_VECTORS_H_
 
 #include "kernels/kernel_family.h"
+#include "kernels/tile_templates.h"
 
 namespace onnxbin {
 namespace {
@@ -61,74 +62,116 @@ struct Vectors {
   }
 };
 
-// One word of kLanes pixels from `first` on, for each bit-plane: bits, or with kBitsPerChannel = 8
-// whole quanta side by side, less kByteZero. Of less than kLanes pixels no more are read.
-template <int kLanes, Quantizer::Kind kind, int kPlanes, int kBitsPerChannel, int kByteZero = 0>
-inline void MakeWords(const PackJob& job, int64_t word, int64_t first, int64_t pixels,
-                      typename Vectors<kLanes>::Integers (&words)[kPlanes]) {
+// What the words of a job hold: bits, or with kBitsPerChannel = 8 whole quanta side by side, less
+// kByteZero.
+template <Quantizer::Kind kind, int kPlanes, int kBitsPerChannel, int kByteZero = 0>
+struct Packing {
+  static constexpr Quantizer::Kind kKind = kind;
+  static constexpr int kBitPlanes = kPlanes, kBits = kBitsPerChannel, kZero = kByteZero;
+  // Vectors of pixels at a time: their words stay in registers.
+  static constexpr int kVectors = kPlanes <= 2 ? 4 : 8 / kPlanes;
+};
+using PackedSigns = Packing<Quantizer::Kind::kSign, 1, 1>;
+template <int kPlanes>
+using PackedPlanes = Packing<Quantizer::Kind::kQuant, kPlanes, 1>;
+template <int kByteZero>
+using PackedQuanta = Packing<Quantizer::Kind::kQuant, 1, 8, kByteZero>;
+
+// One word of kLanes pixels from each of `first` on, for each bit-plane. With kSome, the vector is
+// not full, and no more than its job.count pixels are read.
+template <int kLanes, typename P, bool kSome, int kVectors>
+inline void MakeWords(const PackJob& job, int64_t word, const int64_t (&first)[kVectors],
+                      typename Vectors<kLanes>::Integers (&words)[P::kBitPlanes][kVectors]) {
   using V = Vectors<kLanes>;
   using Integers = typename V::Integers;
-  constexpr int kWordChannels = 32 / kBitsPerChannel;
-  const int64_t first_channel = word * kWordChannels;
-  const int64_t left = job.channels - first_channel;
+  constexpr int kWordChannels = 32 / P::kBits;
+  const Quantizer quantizer = job.quantizer;
+  const int64_t first_channel = word * kWordChannels, left = job.channels - first_channel;
   const int channels = left < kWordChannels ? static_cast<int>(left) : kWordChannels;
-  const float* x = job.x + first_channel * job.plane_pixels + first;
-  for (int plane = 0; plane < kPlanes; ++plane) words[plane] = Integers{};
-  for (int c = 0; c < channels; ++c, x += job.plane_pixels) {
-    __builtin_prefetch(x + 64, 0, 2);  // the same channel in the task that follows
-    const typename V::Floats v = pixels < kLanes ? V::LoadSome(x, pixels) : V::Load(x);
-    const int32_t bit = static_cast<int32_t>(1u << (c * kBitsPerChannel));
-    if constexpr (kind == Quantizer::Kind::kSign) {
-      const Quantizer& quantizer = job.quantizer;
-      words[0] |=
-          V::Signs(v, quantizer.thresholds[(first_channel + c) * quantizer.threshold_step]) & bit;
-    } else {
-      const Integers q = V::Quanta(v, job.quantizer);
-      if constexpr (kBitsPerChannel > 1) {
-        const Integers byte = kByteZero == 0 ? q : (q - kByteZero) & 255;
-        words[0] |= byte << (c * kBitsPerChannel);
+  const int64_t plane_pixels = job.plane_pixels, count = job.count;
+  const float* x = job.x + first_channel * plane_pixels;
+  const float* threshold = quantizer.thresholds + first_channel * quantizer.threshold_step;
+  Integers made[P::kBitPlanes][kVectors] = {};
+  for (int c = 0; c < channels; ++c, x += plane_pixels, threshold += quantizer.threshold_step) {
+    ONNXBIN_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+      const float* p = x + first[v];
+      __builtin_prefetch(p + kVectors * kLanes, 0,
+                         2);  // the same channel in the block that follows
+      const typename V::Floats values = kSome ? V::LoadSome(p, count) : V::Load(p);
+      const int shift = c * P::kBits;
+      const int32_t bit = static_cast<int32_t>(1u << shift);
+      if constexpr (P::kKind == Quantizer::Kind::kSign) {
+        made[0][v] |= V::Signs(values, *threshold) & bit;
       } else {
-        for (int plane = 0; plane < kPlanes; ++plane) {
-          words[plane] |= (q & (1 << plane)) != 0 ? Integers{} + bit : Integers{};
+        const Integers q = V::Quanta(values, quantizer);
+        if constexpr (P::kBits > 1) {
+          made[0][v] |= (P::kZero == 0 ? q : (q - P::kZero) & 255) << shift;
+        } else {
+          ONNXBIN_UNROLL
+          for (int plane = 0; plane < P::kBitPlanes; ++plane) {
+            made[plane][v] |= (q & (1 << plane)) != 0 ? Integers{} + bit : Integers{};
+          }
         }
       }
     }
   }
+  ONNXBIN_UNROLL
+  for (int plane = 0; plane < P::kBitPlanes; ++plane) {
+    ONNXBIN_UNROLL
+    for (int v = 0; v < kVectors; ++v) words[plane][v] = made[plane][v];
+  }
 }
 
-template <int kLanes, Quantizer::Kind kind, int kPlanes, int kBitsPerChannel, int kByteZero = 0>
+// Calls make(first, vectors), where `first` are the first pixels of P::kVectors vectors, for all
+// pixels of a job that fill a vector; some come twice.
+template <int kLanes, typename P, typename Make>
+inline void ForVectors(const PackJob& job, const Make& make) {
+  const int64_t last = job.first + job.count - kLanes;
+  for (int64_t block = job.first; block < job.first + job.count; block += P::kVectors * kLanes) {
+    int64_t first[P::kVectors];
+    for (int v = 0; v < P::kVectors; ++v) {
+      first[v] = block + v * kLanes < last ? block + v * kLanes : last;
+    }
+    make(first);
+  }
+}
+
+template <int kLanes, typename P>
 void PackWords(const PackJob& job) {
-  for (int64_t word = 0; word < job.pixel_words; ++word) {
-    for (int64_t first = job.first; first < job.first + job.count; first += kLanes) {
-      const int64_t pixels = job.first + job.count - first;
-      typename Vectors<kLanes>::Integers words[kPlanes];
-      MakeWords<kLanes, kind, kPlanes, kBitsPerChannel, kByteZero>(job, word, first, pixels, words);
-      for (int plane = 0; plane < kPlanes; ++plane) {
-        int32_t* out = reinterpret_cast<int32_t*>(job.words + plane * job.plane_step) +
-                       first * job.pixel_words + word;
-        for (int i = 0; i < kLanes && i < pixels; ++i) out[i * job.pixel_words] = words[plane][i];
+  using Integers = typename Vectors<kLanes>::Integers;
+  const auto store = [&](int64_t word, int plane, int64_t first, const Integers& words) {
+    int32_t* out = reinterpret_cast<int32_t*>(job.words + plane * job.plane_step) +
+                   first * job.pixel_words + word;
+    for (int i = 0; i < kLanes && i < job.count; ++i) out[i * job.pixel_words] = words[i];
+  };
+  if (job.count < kLanes) {
+    for (int64_t word = 0; word < job.pixel_words; ++word) {
+      Integers words[P::kBitPlanes][1];
+      MakeWords<kLanes, P, true>(job, word, {job.first}, words);
+      for (int plane = 0; plane < P::kBitPlanes; ++plane) {
+        store(word, plane, job.first, words[plane][0]);
       }
     }
+    return;
   }
+  ForVectors<kLanes, P>(job, [&](const int64_t (&first)[P::kVectors]) {
+    for (int64_t word = 0; word < job.pixel_words; ++word) {
+      Integers words[P::kBitPlanes][P::kVectors];
+      MakeWords<kLanes, P, false>(job, word, first, words);
+      for (int plane = 0; plane < P::kBitPlanes; ++plane) {
+        for (int v = 0; v < P::kVectors; ++v) store(word, plane, first[v], words[plane][v]);
+      }
+    }
+  });
 }
 
 template <int kLanes>
 void PackBitVectors(const PackJob& job) {
-  constexpr Quantizer::Kind kQuant = Quantizer::Kind::kQuant;
-  if (job.quantizer.kind != kQuant) return PackWords<kLanes, Quantizer::Kind::kSign, 1, 1>(job);
-  if (job.planes == 2) return PackWords<kLanes, kQuant, 2, 1>(job);
-  if (job.planes == 4) return PackWords<kLanes, kQuant, 4, 1>(job);
-  return PackWords<kLanes, kQuant, 8, 1>(job);
-}
-
-template <int kLanes>
-void PackByteVectors(const PackJob& job) {
-  PackWords<kLanes, Quantizer::Kind::kQuant, 1, 8>(job);
-}
-
-template <int kLanes>
-void PackSignedByteVectors(const PackJob& job) {
-  PackWords<kLanes, Quantizer::Kind::kQuant, 1, 8, 128>(job);
+  if (job.quantizer.kind != Quantizer::Kind::kQuant) return PackWords<kLanes, PackedSigns>(job);
+  if (job.planes == 2) return PackWords<kLanes, PackedPlanes<2>>(job);
+  if (job.planes == 4) return PackWords<kLanes, PackedPlanes<4>>(job);
+  return PackWords<kLanes, PackedPlanes<8>>(job);
 }
 
 // A float and its sign are one exclusive or apart: the complement of a sign bit, shifted to bit 31.
