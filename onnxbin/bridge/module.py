@@ -39,6 +39,7 @@ class _Node:
     outputs: tuple[str, ...]
     run: Callable[..., Any] | None
     attributes: dict[str, Any] = field(default_factory=dict)
+    reads: Collection[int] = ()  # inputs whose values go into Python
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class GraphModule(nn.Module):
         for step in plan.steps:
             node = step.node
             arguments = [_value(values, name) if name else None for name in node.inputs]
+            arguments = _on_one_device(arguments, node.reads)
             try:
                 result = node.run(*arguments)  # type: ignore[misc]
             except Exception as error:  # whatever an op raises: the message names the node
@@ -194,6 +196,17 @@ class GraphModule(nn.Module):
     # Construction
 
     def _add_constants(self, graph: GraphProto, trainable: Collection[str]) -> None:
+        """Weights become parameters, other real constants buffers.
+
+        Integers, and what is only read into Python, are neither: they stay on the CPU, where shapes are.
+        """
+        uses = [
+            (name, known is not None and place in known.reads)
+            for node in graph.node
+            for known in [ops.find(node.op_type)]
+            for place, name in enumerate(node.input)
+        ]
+        computed_with = {name for name, read in uses if not read}
         weights = {
             node.input[slot]
             for node in graph.node
@@ -205,8 +218,10 @@ class GraphModule(nn.Module):
             self._stored_as[name] = stored
             if name in weights and value.is_floating_point():
                 self.register_parameter(stored, nn.Parameter(value))
-            else:
+            elif name in computed_with and value.is_floating_point():
                 self.register_buffer(stored, value)
+            else:
+                setattr(self, stored, value)
 
     def _constant(self, name: str) -> Tensor | None:
         return getattr(self, self._stored_as[name]) if name in self._stored_as else None
@@ -226,7 +241,8 @@ class GraphModule(nn.Module):
                 attributes = _attributes(proto)
                 if known.counts_outputs:
                     attributes["outputs"] = len(proto.output)
-                node = replace(node, run=partial(known.function, **attributes), attributes=attributes)
+                run = partial(known.function, **attributes)
+                node = replace(node, run=run, attributes=attributes, reads=known.reads)
                 if graphs := subgraph.bodies(proto):
                     node = self._with_bodies(node, graphs, model.opset_import)
             nodes.append(node)
@@ -365,6 +381,18 @@ def _value(values: Mapping[str, Any], name: str) -> Any:
         raise OnnxbinError(
             f"tensor {name!r} is an optional output that fine-tuning does not provide"
         ) from None
+
+
+def _on_one_device(arguments: list[Any], reads: Collection[int]) -> list[Any]:
+    """The arguments, all on the accelerator if one of them is; those that Python reads stay put."""
+    moved = [x for place, x in enumerate(arguments) if isinstance(x, Tensor) and place not in reads]
+    device = next((x.device for x in moved if x.device.type != "cpu"), None)
+    if device is None:
+        return arguments
+    return [
+        x.to(device) if isinstance(x, Tensor) and place not in reads else x
+        for place, x in enumerate(arguments)
+    ]
 
 
 def _title(node: _Node) -> str:

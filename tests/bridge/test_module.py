@@ -82,6 +82,56 @@ def test_detector_gradient_reaches_every_parameter_and_is_written_back(shared, n
     assert_close(after, run_ort(model, {image: x.numpy()}), 3e-4)
 
 
+@pytest.mark.shared
+@pytest.mark.parametrize("name", DETECTORS)
+def test_detector_never_waits_for_an_accelerator(shared, name):
+    """On the meta device there are no values to read, and no tensor of another device is accepted."""
+    model = onnx.load(shared / "models" / f"{name}.onnx")
+    image, shape = image_input(model)
+    found = GraphModule(model).to("meta")({image: torch.empty(shape, device="meta")})
+    for output in model.graph.output:
+        sizes = [d.dim_value for d in output.type.tensor_type.shape.dim]
+        assert found[output.name].device.type == "meta"
+        assert list(found[output.name].shape) == sizes
+
+
+def test_shapes_are_computed_on_the_cpu_and_meet_data_elsewhere():
+    """Integers, and values made from shapes, come to the device where they meet the image's features."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("Clip", ["c", "zero", "six"], ["limited"]),
+        helper.make_node("Shape", ["limited"], ["shape"]),
+        helper.make_node("Gather", ["shape", "first"], ["batch"]),
+        helper.make_node("Concat", ["batch", "rest"], ["target"], axis=0),
+        helper.make_node("Reshape", ["limited", "target"], ["flat"]),
+        helper.make_node("Gather", ["flat", "chosen"], ["some"], axis=1),
+        helper.make_node("Shape", ["some"], ["size"]),
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+        helper.make_node("Range", ["start", "stop", "step"], ["count"]),
+        helper.make_node("Cast", ["count"], ["columns"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["some", "zeros"], ["sum"]),
+        helper.make_node("Add", ["sum", "columns"], ["moved"]),
+        helper.make_node("Where", ["mask", "moved", "sum"], ["y"]),
+    ]
+    constants = {
+        "w": random(4, 3, 1, 1),
+        "zero": np.float32(0),
+        "six": np.float32(6),
+        "first": np.array([0], np.int64),
+        "rest": np.array([-1, 4], np.int64),
+        "chosen": np.array([0, 3, 2], np.int64),
+        "start": np.array(0, np.int64),
+        "stop": np.array(4, np.int64),
+        "step": np.array(1, np.int64),
+        "mask": np.array([True, False, True, True]),
+    }
+    model = make(nodes, {"x": [1, 3, 4, 4]}, ["y"], constants)
+    x = random(1, 3, 4, 4)
+    assert_close(GraphModule(model)(tensors({"x": x})), run_ort(model, {"x": x}))
+    y = GraphModule(model).to("meta")({"x": torch.empty(1, 3, 4, 4, device="meta")})["y"]
+    assert (y.device.type, y.shape) == ("meta", (1, 3, 4))
+
+
 def test_only_weight_slots_are_parameters():
     module = GraphModule(CONV_RELU_CONV)
     assert module.initializers().keys() == {"a.weight", "a.bias", "b.weight", "s", "b"}

@@ -12,13 +12,13 @@ from torch import Tensor
 from onnxbin.bridge.ops.registry import Body, op
 
 
-@op("If", differentiable=False)
+@op("If", differentiable=False, reads=(0,))
 def if_(condition: Tensor, *, then_branch: Body, else_branch: Body) -> tuple[Any, ...]:
     """The outputs of one of the two branches."""
     return then_branch() if bool(condition) else else_branch()
 
 
-@op("Loop", differentiable=False)
+@op("Loop", differentiable=False, reads=(0, 1))
 def loop(
     trips: Tensor | None = None, condition: Tensor | None = None, *carried: Any, body: Body
 ) -> tuple[Any, ...]:

@@ -130,7 +130,7 @@ def deform_conv(
     return y if bias is None else y + bias[:, None, None]
 
 
-@op("Col2Im")
+@op("Col2Im", reads=(1, 2))
 def col2im(
     x: Tensor,
     image_shape: Tensor,

@@ -39,7 +39,7 @@ def _kept(scores: Tensor, overlaps: Tensor, most: int, iou_threshold: float) -> 
     return kept
 
 
-@op("NonMaxSuppression", differentiable=False)
+@op("NonMaxSuppression", differentiable=False, reads=(2, 3, 4))
 def non_max_suppression(
     boxes: Tensor,
     scores: Tensor,
@@ -79,7 +79,7 @@ def _samples(start: float, length: float, bins: int, ratio: int, size: int) -> t
     return torch.stack([below, (below + 1).clamp(max=size - 1)]).long(), weights
 
 
-@op("RoiAlign")
+@op("RoiAlign", reads=(1, 2))
 def roi_align(
     x: Tensor,
     rois: Tensor,
@@ -112,7 +112,7 @@ def roi_align(
     return torch.cat(pooled)
 
 
-@op("MaxRoiPool", differentiable=False)
+@op("MaxRoiPool", differentiable=False, reads=(1,))
 def max_roi_pool(
     x: Tensor, rois: Tensor, *, pooled_shape: Sequence[int], spatial_scale: float = 1.0
 ) -> Tensor:

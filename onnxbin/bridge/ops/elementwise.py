@@ -141,7 +141,7 @@ def mean(*values: Tensor) -> Tensor:
     return reduce(torch.add, values) / len(values)
 
 
-@op("Clip")
+@op("Clip", reads=(1, 2))
 def clip(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
     """x limited to low .. high, both scalars; high wins where they cross."""
     if low is None and high is None:

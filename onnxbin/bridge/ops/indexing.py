@@ -10,13 +10,13 @@ from onnxbin.bridge.ops.registry import ints, op
 _REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
 
-@op("Gather")
+@op("Gather", reads=(1,))
 def gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
     """x[..., indices, ...] along the axis, which the axes of the indices replace."""
     axis = axis % x.ndim
     if indices.ndim == 0:
         return x.select(axis, int(indices))
-    flat = x.index_select(axis, indices.reshape(-1).remainder(x.shape[axis]))
+    flat = x.index_select(axis, indices.reshape(-1).remainder(x.shape[axis]).to(x.device))
     return flat.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
 
 
@@ -64,7 +64,7 @@ def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = 
     return flat.scatter_reduce(0, rows, updates, _REDUCTIONS[reduction]).reshape(x.shape)
 
 
-@op("OneHot", differentiable=False)
+@op("OneHot", differentiable=False, reads=(1,))
 def one_hot(indices: Tensor, depth: Tensor, values: Tensor, *, axis: int = -1) -> Tensor:
     """values[1] at each index along a new axis of the given depth, values[0] elsewhere."""
     off, on = values.unbind()
@@ -81,7 +81,7 @@ def non_zero(x: Tensor) -> Tensor:
     return x.nonzero().T
 
 
-@op("TopK", differentiable=False)
+@op("TopK", differentiable=False, reads=(1,))
 def top_k(
     x: Tensor,
     k: Tensor,

@@ -92,7 +92,7 @@ def max_pool(
     return y.to(dtype), flat + channels * step
 
 
-@op("MaxUnpool")
+@op("MaxUnpool", reads=(2,))
 def max_unpool(
     x: Tensor,
     places: Tensor,

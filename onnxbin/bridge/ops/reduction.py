@@ -70,7 +70,7 @@ def _register(name: str, function: Callable[[Tensor, list[int], bool], Tensor]) 
         reduced = axes_of(axes, x.ndim)
         return function(x, reduced, bool(keepdims)) if reduced else x
 
-    op(name)(reduce)
+    op(name, reads=(1,))(reduce)
 
 
 for _name, _function in _REDUCTIONS.items():
@@ -95,7 +95,7 @@ def arg_min(x: Tensor, *, axis: int = 0, keepdims: int = 1, select_last_index: i
     return _arg_extreme(x, False, axis, keepdims, select_last_index)
 
 
-@op("CumSum")
+@op("CumSum", reads=(1,))
 def cum_sum(x: Tensor, axis: Tensor, *, exclusive: int = 0, reverse: int = 0) -> Tensor:
     """Running sums along the axis, without the element itself where exclusive, from the end where reverse."""
     dim = int(axis)
@@ -105,7 +105,7 @@ def cum_sum(x: Tensor, axis: Tensor, *, exclusive: int = 0, reverse: int = 0) ->
     return sums.flip(dim) if reverse else sums
 
 
-@op("CumProd")
+@op("CumProd", reads=(1,))
 def cum_prod(x: Tensor, axis: Tensor, *, exclusive: int = 0, reverse: int = 0) -> Tensor:
     """Running products along the axis, with the same options as CumSum."""
     dim = int(axis)

@@ -6,13 +6,13 @@ It returns the value of the node's output, or a tuple for a node that may have s
 list of values (an ONNX sequence), or None (an absent optional). A graph inside of a node, such as a branch of
 If, is an attribute to call with its inputs; it answers with the tuple of its outputs.
 
-Small integer tensors (shapes, axes, indices) are ordinary int64 tensors on the CPU, so that shape arithmetic
-is exact; `ints` reads one into Python.
+Shapes, axes and limits are ordinary tensors that stay on the CPU, wherever the module computes: `reads` names
+the inputs that a function reads into Python, which so never wait for an accelerator. `ints` reads integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,25 +30,31 @@ class Operator:
     differentiable: whether a useful gradient reaches the inputs; False for selections, comparisons, rounding.
     counts_outputs: whether the function takes the number of the node's outputs as the keyword `outputs`,
         because further ones cost time.
+    reads: the places of inputs whose values the function reads into Python; all others come on one device.
     """
 
     function: Function
     differentiable: bool
     counts_outputs: bool
+    reads: Collection[int]
 
 
 _TABLE: dict[str, Operator] = {}
 
 
 def op(
-    name: str, *, differentiable: bool = True, counts_outputs: bool = False
+    name: str,
+    *,
+    differentiable: bool = True,
+    counts_outputs: bool = False,
+    reads: Collection[int] = (),
 ) -> Callable[[Function], Function]:
     """Register the decorated function as the meaning of the op `name` of the standard domain."""
 
     def register(function: Function) -> Function:
         if name in _TABLE:
             raise ValueError(f"{name} is registered twice")
-        _TABLE[name] = Operator(function, differentiable, counts_outputs)
+        _TABLE[name] = Operator(function, differentiable, counts_outputs, reads)
         return function
 
     return register

@@ -86,7 +86,7 @@ def _sizes_and_scales(
         assert scales is not None, "the schema asks for one of the two"
         factors = [float(s) for s in scales.tolist()]
         # Rounded to float32 first, as runtimes do: 5 * 2.6 is 13 there, and less in float64.
-        return (torch.tensor(lengths) * scales.cpu()).floor().int().tolist(), factors
+        return (torch.tensor(lengths) * scales).floor().int().tolist(), factors
     outputs = ints(sizes)
     factors = [out / n for out, n in zip(outputs, lengths, strict=True)]
     if policy != "stretch":
@@ -104,7 +104,7 @@ _REPEATS = {
 """At a whole factor f these read pixel i // f for output i: each pixel is repeated f times."""
 
 
-@op("Resize")
+@op("Resize", reads=(1, 2, 3))
 def resize(
     x: Tensor,
     roi: Tensor | None = None,
@@ -172,7 +172,7 @@ def grid_sample(
     return functional.grid_sample(x, grid, _GRID_MODES[mode], padding_mode, bool(align_corners))
 
 
-@op("AffineGrid")
+@op("AffineGrid", reads=(1,))
 def affine_grid(theta: Tensor, size: Tensor, *, align_corners: int = 0) -> Tensor:
     """The grid for GridSample of affine maps theta [N, axes, axes + 1], for an output of this size."""
     return functional.affine_grid(theta, ints(size), bool(align_corners))

@@ -28,27 +28,27 @@ def sequence_length(sequence: list[Tensor]) -> Tensor:
     return torch.tensor(len(sequence))
 
 
-@op("SequenceAt", differentiable=False)
+@op("SequenceAt", differentiable=False, reads=(1,))
 def sequence_at(sequence: list[Tensor], position: Tensor) -> Tensor:
     """One element."""
     return sequence[int(position)]
 
 
-@op("SequenceInsert", differentiable=False)
+@op("SequenceInsert", differentiable=False, reads=(2,))
 def sequence_insert(sequence: list[Tensor], value: Tensor, position: Tensor | None = None) -> list[Tensor]:
     """The sequence with one more element before the position, or at the end."""
     at = len(sequence) if position is None else int(position)
     return [*sequence[:at], value, *sequence[at:]]
 
 
-@op("SequenceErase", differentiable=False)
+@op("SequenceErase", differentiable=False, reads=(1,))
 def sequence_erase(sequence: list[Tensor], position: Tensor | None = None) -> list[Tensor]:
     """The sequence without the element at the position, or without the last one."""
     at = (-1 if position is None else int(position)) % len(sequence)
     return [*sequence[:at], *sequence[at + 1 :]]
 
 
-@op("SplitToSequence", differentiable=False)
+@op("SplitToSequence", differentiable=False, reads=(1,))
 def split_to_sequence(
     x: Tensor, split: Tensor | None = None, *, axis: int = 0, keepdims: int = 1
 ) -> list[Tensor]:

@@ -25,7 +25,7 @@ def size(x: Tensor) -> Tensor:
     return torch.tensor(x.numel(), dtype=torch.int64)
 
 
-@op("Reshape")
+@op("Reshape", reads=(1,))
 def reshape(x: Tensor, target: Tensor, *, allowzero: int = 0) -> Tensor:
     """x in the target shape: 0 copies x's size at that place unless allowzero, one -1 takes what is left."""
     sizes = ints(target)
@@ -47,13 +47,13 @@ def transpose(x: Tensor, *, perm: Sequence[int] | None = None) -> Tensor:
     return x.permute(list(perm) if perm is not None else list(reversed(range(x.ndim))))
 
 
-@op("Squeeze")
+@op("Squeeze", reads=(1,))
 def squeeze(x: Tensor, axes: Tensor | None = None) -> Tensor:
     """Without the named axes of size 1; without all of them where none are named."""
     return x.squeeze() if axes is None else x.squeeze(tuple(ints(axes)))
 
 
-@op("Unsqueeze")
+@op("Unsqueeze", reads=(1,))
 def unsqueeze(x: Tensor, axes: Tensor) -> Tensor:
     """With axes of size 1 at the named places of the result."""
     for axis in sorted(axes_of(axes, x.ndim + axes.numel())):
@@ -61,14 +61,14 @@ def unsqueeze(x: Tensor, axes: Tensor) -> Tensor:
     return x
 
 
-@op("Expand")
+@op("Expand", reads=(1,))
 def expand(x: Tensor, target: Tensor) -> Tensor:
     """x and the target shape broadcast against each other."""
     shape: tuple[int, ...] = torch.broadcast_shapes(x.shape, ints(target))  # type: ignore[no-untyped-call]
     return x.expand(shape)
 
 
-@op("Tile")
+@op("Tile", reads=(1,))
 def tile(x: Tensor, repeats: Tensor) -> Tensor:
     """x repeated along each axis."""
     return x.repeat(ints(repeats))
@@ -80,7 +80,7 @@ def concat(*values: Tensor, axis: int) -> Tensor:
     return torch.cat(values, axis)
 
 
-@op("Split")
+@op("Split", reads=(1,))
 def split(
     x: Tensor, sizes: Tensor | None = None, *, axis: int = 0, num_outputs: int | None = None
 ) -> Sequence[Tensor]:
@@ -91,7 +91,7 @@ def split(
     return torch.split(x, ints(sizes), axis)
 
 
-@op("Slice")
+@op("Slice", reads=(1, 2, 3, 4))
 def slice_(
     x: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, steps: Tensor | None = None
 ) -> Tensor:
@@ -111,7 +111,7 @@ def slice_(
     return x.flip(backwards) if backwards else x
 
 
-@op("Pad")
+@op("Pad", reads=(1, 2, 3))
 def pad(
     x: Tensor,
     pads: Tensor,
@@ -165,7 +165,7 @@ def space_to_depth(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
     return x.permute(0, 3, 5, 1, 2, 4).reshape(n, c * b * b, h // b, w // b)
 
 
-@op("Range", differentiable=False)
+@op("Range", differentiable=False, reads=(0, 1, 2))
 def range_(
     start: Tensor,
     limit: Tensor,
@@ -177,13 +177,13 @@ def range_(
     return torch.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)
 
 
-@op("ConstantOfShape")
+@op("ConstantOfShape", reads=(0,))
 def constant_of_shape(sizes: Tensor, *, value: Tensor | None = None) -> Tensor:
     """One value (float 0 without one) in the given shape."""
     return torch.zeros(ints(sizes)) if value is None else value.reshape(()).expand(ints(sizes)).clone()
 
 
-@op("Trilu")
+@op("Trilu", reads=(1,))
 def trilu(x: Tensor, k: Tensor | None = None, *, upper: int = 1) -> Tensor:
     """The upper (or lower) triangle of each matrix, from the k-th diagonal on; zeros elsewhere."""
     diagonal = 0 if k is None else int(k)

@@ -13,7 +13,7 @@ def _complex(x: Tensor) -> Tensor:
     return x[..., 0] if x.shape[-1] == 1 else torch.view_as_complex(x.contiguous())
 
 
-@op("DFT")
+@op("DFT", reads=(1, 2))
 def dft(
     x: Tensor,
     length: Tensor | None = None,
@@ -41,7 +41,7 @@ def dft(
     return torch.view_as_real(transformed)
 
 
-@op("STFT")
+@op("STFT", reads=(1, 3))
 def stft(
     x: Tensor,
     frame_step: Tensor,
