@@ -10,8 +10,8 @@ from onnxbin.benchmark.attribution import Attribution, labelled
 
 
 def gated():
-    """0: conv; 1, 2: its pooled output through another conv; 3: sigmoid; 4: the product of 0 and 3; 5: that
-    times a Resize; 6: 0 times a constant."""
+    """A convolution (0), multiplied by a gate (4) of pooling (1), convolution (2) and sigmoid (3), by what is
+    pooled (5), and by a constant (6, 7)."""
     weights = [graphs.tensor(name, np.ones((4, width, 1, 1))) for name, width in (("w", 3), ("v", 4))]
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["c"], "conv"),
