@@ -7,14 +7,15 @@
 namespace onnxbin {
 namespace {
 
-// Tiles of one task: enough to make good use of a block of weights, few enough to share out.
-constexpr int64_t kTaskTiles = 32;
+// Most tiles of one task: few enough to share out evenly, and for reals enough to be worth
+// expanding a block of weights.
+constexpr int64_t kTaskTiles = 16, kTaskTilesOfReals = 32;
 // Sums, or outputs, of a tile.
 constexpr int64_t kTileSize = kMaxPixels * kMaxPanel;
 // Most pixels that one task packs.
 constexpr int64_t kTaskPixels = 64;
-// Words of a block for each lane: 32 KiB, which stay in the first-level cache, for 32 lanes.
-constexpr int64_t kBlockWords = 256;
+// Words of a block for each lane: 64 KiB, which stay in the second-level cache, for 32 lanes.
+constexpr int64_t kBlockWords = 512;
 
 const TileKernel& ChooseKernel(const ConvParams& params, const KernelFamily& family) {
   if (params.input == InputKind::kReal) return family.reals;
@@ -239,23 +240,24 @@ void TiledConv::RunIntegers(const OutputTile* tiles, int64_t count, const Image&
 void TiledConv::RunReals(const OutputTile* tiles, int64_t count, const Image& image,
                          const Panel& panel) const {
   alignas(64) float expanded[kBlockWords * kMaxPanel];
-  alignas(64) float sums[kTaskTiles * kTileSize];
-  bool begun[kTaskTiles] = {};
+  alignas(64) float sums[kTaskTilesOfReals * kTileSize];
+  bool begun[kTaskTilesOfReals] = {};
   for (const Block& block : blocks_) {
     const BlockWeights weights = Weights(block, panel, expanded);
     Placement placement;
     for (int64_t i = 0; i < count; ++i) {
+      float* tile_sums = sums + i * kTileSize;
       if (!placement.Suits(tiles[i])) placement = PlaceTaps(tiles[i], block, weights, image, panel);
-      if (!placement.any) continue;
-      Tile placed = placement.At(tiles[i]);
-      placed.add = begun[i];
-      kernel_.run(placed, sums + i * kTileSize);
-      begun[i] = true;
+      if (placement.any) {
+        Tile placed = placement.At(tiles[i]);
+        placed.add = begun[i];
+        kernel_.run(placed, tile_sums);
+        begun[i] = true;
+      }
+      if (&block != &blocks_.back()) continue;
+      if (!begun[i]) std::fill_n(tile_sums, kTileSize, 0.0f);  // nothing but padding
+      kernel_.finish(tile_sums, MakeEpilogue(tiles[i], image, panel));
     }
-  }
-  for (int64_t i = 0; i < count; ++i) {
-    if (!begun[i]) std::fill_n(sums + i * kTileSize, kTileSize, 0.0f);  // nothing but padding
-    kernel_.finish(sums + i * kTileSize, MakeEpilogue(tiles[i], image, panel));
   }
 }
 
@@ -296,16 +298,19 @@ void TiledConv::Run(const float* x, const ImageShape& x_shape, float* y, const I
 
   const int64_t panels = params_.group * weights_.panels();
   const int64_t tile_count = static_cast<int64_t>(tiles.size());
-  const int64_t tasks = (tile_count + kTaskTiles - 1) / kTaskTiles;
+  const bool reals = kernel_.element == Element::kReals;
+  const int64_t task_tiles = reals ? kTaskTilesOfReals : kTaskTiles;
+  const int64_t tasks = (tile_count + task_tiles - 1) / task_tiles;
   for (int64_t n = 0; n < x_shape.batch; ++n) {
     PackImage(x + n * x_shape.channels * pixels, x_shape, packed.data(), parallel);
     image.y = y + n * y_shape.channels * y_shape.height * y_shape.width;
     // Neighbouring tasks share a panel of weights.
     parallel.For(static_cast<size_t>(panels * tasks), [&](size_t index) {
       const Panel panel = MakePanel(image, static_cast<int64_t>(index) / tasks);
-      const int64_t first = static_cast<int64_t>(index) % tasks * kTaskTiles;
-      const int64_t count = std::min(kTaskTiles, tile_count - first);
-      if (kernel_.element == Element::kReals) {
+      const int64_t task = static_cast<int64_t>(index) % tasks;
+      const int64_t first = tile_count * task / tasks;
+      const int64_t count = tile_count * (task + 1) / tasks - first;
+      if (reals) {
         RunReals(tiles.data() + first, count, image, panel);
       } else {
         RunIntegers(tiles.data() + first, count, image, panel);

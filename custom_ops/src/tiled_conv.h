@@ -18,7 +18,7 @@ class TiledConv : public BinaryConv {
 
  private:
   // A part of the reduction that several tiles work through together, so that its weights stay in
-  // the first-level cache: some taps, and some words of each.
+  // the cache: some taps, and some words of each.
   struct Block {
     Range rows, columns, words;
   };

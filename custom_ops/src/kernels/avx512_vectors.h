@@ -139,30 +139,26 @@ void FinishTile16(const void* sums, const Epilogue& epilogue) {
   }
 }
 
-// Channel planes to pixels with their channels side by side, 16 x 16 at a time.
+// Channel planes to pixels with their channels side by side, 16 x 16 at a time; some come twice.
 inline void PackReals16(const PackJob& job) {
+  if (job.count < 16) return PackReals(job);
   float* out = reinterpret_cast<float*>(job.words);
+  const int64_t last = job.first + job.count - 16;
   for (int64_t c = 0; c < job.channels; c += 16) {
-    const int channels = job.channels - c < 16 ? static_cast<int>(job.channels - c) : 16;
-    const __mmask16 used_channels = static_cast<__mmask16>((1u << channels) - 1);
-    for (int64_t first = job.first; first < job.first + job.count; first += 16) {
-      const int64_t left = job.first + job.count - first;
-      const int pixels = left < 16 ? static_cast<int>(left) : 16;
-      const __mmask16 used_pixels = static_cast<__mmask16>((1u << pixels) - 1);
+    const int64_t left = job.channels - c;
+    for (int64_t pixel = job.first; pixel < job.first + job.count; pixel += 16) {
+      const int64_t first = pixel < last ? pixel : last;
       __m512 rows[16];
       ONNXBIN_UNROLL
       for (int i = 0; i < 16; ++i) {
-        const float* x = job.x + (i < channels ? c + i : c) * job.plane_pixels + first;
+        const float* x = job.x + (i < left ? c + i : c) * job.plane_pixels + first;
         __builtin_prefetch(x + 64, 0, 2);  // the same channel in the task that follows
-        rows[i] = _mm512_maskz_loadu_ps(used_pixels, x);
+        rows[i] = _mm512_loadu_ps(x);
       }
       Transpose16(rows);
-      alignas(64) float block[16][16];
       ONNXBIN_UNROLL
-      for (int i = 0; i < 16; ++i) _mm512_store_ps(block[i], rows[i]);
-      for (int i = 0; i < pixels; ++i) {
-        _mm512_mask_storeu_ps(out + (first + i) * job.pixel_words + c, used_channels,
-                              _mm512_load_ps(block[i]));
+      for (int i = 0; i < 16; ++i) {
+        Reals12x32::StoreSome(out + (first + i) * job.pixel_words + c, rows[i], left);
       }
     }
   }
