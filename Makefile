@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 LIBRARY := $(wildcard custom_ops/CMakeLists.txt custom_ops/include/* custom_ops/src/* custom_ops/src/*/*)
 
-.PHONY: help demo test test-arm bench lint format clean
+.PHONY: help demo test test-arm soak bench lint format clean
 
 help:  ## What there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ test: $(VENV)/installed  ## Run the tests.
 test-arm: $(VENV)/installed  ## Run the kernels for 64-bit Arm in an emulator; installs it with apt-get.
 	apt-get install -y -q g++-aarch64-linux-gnu qemu-user-static
 	$(BIN)/python -m pytest tests/custom_ops/test_kernels.py -k arm
+
+soak: $(VENV)/installed  ## Kill a compression fifty times and resume it; every end has the same bits (minutes).
+	$(BIN)/python tests/soak/kills.py
 
 bench: $(VENV)/installed  ## Time single convolutions beside ONNX Runtime's and OpenVINO's.
 	$(BIN)/python -m pip install --quiet --requirement custom_ops/bench/requirements.txt

@@ -232,7 +232,10 @@ class Loop:
 
     def _make_queue(self) -> Queue:
         if self._settings.order is None and self._settings.priority == "damage":
-            return DamageQueue(self._plan.order, self._settings.bases, self._damages)
+            bases = self._settings.bases
+            return DamageQueue(
+                self._plan.order, lambda layer: self._plan.bytes_saved(layer, bases), self._damages
+            )
         return FixedQueue(self._plan.order)
 
     def _next(self) -> tuple[ConvLayer, int] | None:

@@ -25,6 +25,8 @@ from onnxbin.version import __version__
 ORIGINAL_KEY, VERSION_KEY = "onnxbin.original", "onnxbin.version"
 """Where a written model's metadata says what it was made from (JSON: file, bytes, sha256), and by what."""
 
+_BYTES_EACH = {"float32": 4, "float16": 2, "int8": 1}
+
 Array = npt.NDArray[np.float32]
 
 
@@ -55,6 +57,10 @@ class Plan:
         """The model as it is written: with these values of initializers, and these layers binary."""
         mixed = with_binary_layers(with_values(self.prepared, real), binary)
         return with_rest_stored(mixed, self.rest, keep=[layer.weight for layer in self.layers if layer.fixed])
+
+    def bytes_saved(self, layer: ConvLayer, bases: int) -> int:
+        """Of the file, by making a layer binary; names and the like not counted."""
+        return layer.bytes_saved(bases, _BYTES_EACH[self.rest] * int(np.prod(layer.shape)))
 
     def turns_until(self, ratio: float | None) -> int:
         """How many layers a file ratio takes; all of them where it is out of reach or not stated."""
@@ -119,10 +125,7 @@ def _ratios(plan: Plan, bases: int) -> list[float]:
     blank = plan.build({}, {layer.name: _blank(layer, bases) for layer in plan.order})
     check(blank)
     first, last = plan.build({}, {}).ByteSize(), blank.ByteSize()
-    bytes_each = {"float32": 4, "float16": 2, "int8": 1}[plan.rest]
-    saved = np.cumsum(
-        [layer.bytes_saved(bases, bytes_each * int(np.prod(layer.shape))) for layer in plan.order]
-    )
+    saved = np.cumsum([plan.bytes_saved(layer, bases) for layer in plan.order])
     # What the formula of one layer leaves out, names and attributes and function bodies, is alike for all.
     overhead = last - (first - saved[-1])
     sizes = first - saved + overhead * np.arange(1, len(plan.order) + 1) / len(plan.order)

@@ -71,18 +71,18 @@ class FixedQueue:
 class DamageQueue:
     """The least damage for each byte saved goes first.
 
-    damages: measures what binarizing each of some layers of the present network takes away from the
-    agreement.
+    bytes_saved: of the file, by binarizing a layer. damages: measures what binarizing each of some layers of
+    the present network takes away from the agreement.
     """
 
     def __init__(
         self,
         layers: Sequence[ConvLayer],
-        bases: int,
+        bytes_saved: Callable[[ConvLayer], int],
         damages: Callable[[Sequence[ConvLayer]], list[float]],
     ) -> None:
         self._layers = {layer.name: layer for layer in layers}
-        self._bases = bases
+        self._bytes_saved = bytes_saved
         self._damages = damages
         self._scores: dict[str, float] | None = None  # of those that wait; None before the first look
 
@@ -114,6 +114,6 @@ class DamageQueue:
         layers = [self._layers[name] for name in names]
         damages = self._damages(layers)
         return {
-            layer.name: damage / layer.bytes_saved(self._bases)
+            layer.name: damage / self._bytes_saved(layer)
             for layer, damage in zip(layers, damages, strict=True)
         }

@@ -62,7 +62,7 @@ class Settings:
     priority: Priority = "depth"
     order: tuple[str, ...] | None = None
     bases: int = 1
-    rest: Rest = "float32"
+    rest: Rest = "int8"
     finetune: bool | str | FineTune = True
     steps_per_layer: int = STEPS_PER_LAYER
     last_steps: int = 0

@@ -52,15 +52,15 @@ def outputs(path, x, *, library):
 
 
 def test_deepest_layers_go_first_until_the_ratio_is_reached(model, photos):
-    whole = onnxbin.compress(model, finetune=False, images=photos, profile="yolov4")
+    settings = {"finetune": False, "images": photos, "profile": "yolov4", "rest": "float32"}
+    whole = onnxbin.compress(model, **settings)
     assert [record.layer for record in whole.steps] == ["c3", "c2", "c1"]
     assert whole.path == model.with_suffix(".binary.onnx")
     assert whole.ratio == model.stat().st_size / whole.path.stat().st_size == whole.steps[-1].ratio
     assert whole.reached
-    settings = Settings(profile="yolov4")
-    assert plan(load(model), settings).largest_ratio == pytest.approx(whole.ratio, rel=1e-6)
+    assert plan(load(model), Settings(**settings)).largest_ratio == pytest.approx(whole.ratio, rel=1e-6)
 
-    part = onnxbin.compress(model, until_ratio=2, finetune=False, images=photos, profile="yolov4")
+    part = onnxbin.compress(model, until_ratio=2, **settings)
     assert part.reached
     assert binary_nodes(part.path) == ["c2", "c3"]
     assert part.steps[0].ratio < 2 <= part.ratio
@@ -133,7 +133,7 @@ def test_the_order_can_be_given(model, photos):
 
 def test_damage_priority_takes_what_costs_least_for_each_byte(model, photos):
     """The first choice, recomputed from runs with one layer each."""
-    settings = {"finetune": False, "images": photos, "profile": "yolov4"}
+    settings = {"finetune": False, "images": photos, "profile": "yolov4", "rest": "float32"}
     scores = {}
     for name in ("c1", "c2", "c3"):
         alone = onnxbin.compress(model, **settings, order=[name])
@@ -173,7 +173,7 @@ def test_ctrl_c_writes_what_was_finished(model, photos):
                 raise KeyboardInterrupt
 
     result = onnxbin.compress(
-        model, until_ratio=7.5, finetune=False, images=photos, profile="yolov4", listener=Impatient()
+        model, finetune=False, images=photos, profile="yolov4", listener=Impatient()
     )
     assert not result.reached
     assert result.reason == "stopped by Ctrl-C"
@@ -281,9 +281,10 @@ def test_an_agreement_that_is_no_number_satisfies_nothing(tmp_path, photos):
     proto.graph.initializer.append(graphs.tensor("far", least.reshape(1, -1, 1, 1)))
     path = tmp_path / "model.onnx"
     path.write_bytes(proto.SerializeToString())
-    result = onnxbin.compress(path, finetune=False, images=photos, profile="yolov4", max_drop=1)
+    settings = {"finetune": False, "images": photos, "profile": "yolov4", "rest": "float32"}
+    result = onnxbin.compress(path, **settings, max_drop=1)
     assert all(record.bases == 2 for record in result.steps)
-    untamed = onnxbin.compress(path, finetune=False, images=photos, profile="yolov4")
+    untamed = onnxbin.compress(path, **settings)
     assert json.loads(untamed.to_json())["agreement"] is None
 
 

@@ -99,7 +99,7 @@ def test_every_priority_and_rule_resumes_alike(model, photos, tmp_path):
 
 
 def test_a_new_goal_goes_further(model, photos, tmp_path):
-    first = compress(model, photos, tmp_path / "small.onnx", until_ratio=1.3)
+    first = compress(model, photos, tmp_path / "small.onnx", until_ratio=1.3, rest="float32")
     assert len(first.steps) == 1
     further = onnxbin.resume(first.run, until_ratio=2)
     assert len(further.steps) == 2

@@ -67,7 +67,7 @@ _WITH_RESUME = {"resume", "until_ratio", "max_drop", "finetune", "as_json"}
 @click.option(
     "--rest",
     type=click.Choice(get_args(Rest)),
-    default="float32",
+    default="int8",
     show_default=True,
     help="How the weights that stay real are stored.",
 )
