@@ -14,7 +14,6 @@ from dataclasses import replace
 
 from onnx import ModelProto
 
-from onnxbin import model as files
 from onnxbin.binarize import MAX_BASES
 from onnxbin.budget import Budget
 from onnxbin.errors import first_line
@@ -105,12 +104,16 @@ class Loop:
         first = self._processes.rank == 0
         finished = self._processes.agree(self._folder.read_finished() if first else None)
         within = self._processes.agree(self._folder.read_turn() if first else None)
+        file, latest = "finished.npz", finished
         if within is not None and within[0].follows(finished[0] if finished is not None else Progress()):
-            self._go_on_from(*within)
-        elif finished is not None:
-            self._go_on_from(*finished)
+            file, latest = "turn.npz", within
+        if latest is not None:
+            try:
+                self._go_on_from(*latest)
+            except (KeyError, ValueError, RuntimeError) as error:
+                raise self._folder.damaged(file, error) from None
         if self.records:
-            self._model = files.load(self._folder.model_path(len(self.records))).proto
+            self._model = self._folder.read_step(self._progress)
         self._listener.resumed(self.records)
 
     def _go_on_from(self, progress: Progress, state: Arrays) -> None:
@@ -196,10 +199,10 @@ class Loop:
 
     def _keep(self, step: Step, record: Record, model: ModelProto) -> None:
         records = (*self.records, record)
+        digest = ""
         if self._processes.rank == 0:
-            self._folder.write_step(step.number, model)
-        self._model = model
-        self._finish_turn(replace(self._progress, records=records))
+            digest = self._folder.write_step(step.number, model)
+        self._finish_turn(replace(self._progress, records=records, model=digest), model)
         if self._processes.rank == 0:
             self._folder.write_curve(records)
         self._listener.layer_finished(step, record)
@@ -214,13 +217,12 @@ class Loop:
             self._go_on_from(*finished)
         tried = {**progress.tried, step.layer.name: step.bases}
         self._queue.restore(progress.waiting)
-        self._finish_turn(
-            replace(progress, records=self.records, tried=tried), finished[1] if finished else None
-        )
+        self._finish_turn(replace(progress, tried=tried), self._model, finished[1] if finished else None)
         self._listener.layer_rejected(step, record)
 
-    def _finish_turn(self, progress: Progress, state: Arrays | None = None) -> None:
-        self._progress = replace(progress, turn=None)
+    def _finish_turn(self, progress: Progress, model: ModelProto, state: Arrays | None = None) -> None:
+        # At once: Ctrl-C may come between any two lines.
+        self._progress, self._model = replace(progress, turn=None), model
         if self._processes.rank == 0:
             self._folder.write_finished(self._lasting(), state or self._trainer.state())
         self._saved = time.monotonic()

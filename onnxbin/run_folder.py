@@ -62,11 +62,13 @@ class Turn:
 class Progress:
     """How far a run is, beside the values of weights.
 
-    records: the finished steps that were kept. tried: the layers whose last turn was undone, with the bases
-    they had. waiting: the state of the queue. seconds: that the run has taken. turn: the one under way.
+    records: the finished steps that were kept. model: SHA-256 of the file of the last of them. tried: the
+    layers whose last turn was undone, with the bases they had. waiting: the state of the queue. seconds: that
+    the run has taken. turn: the one under way.
     """
 
     records: tuple[Record, ...] = ()
+    model: str = ""
     tried: Mapping[str, int] = field(default_factory=dict)
     waiting: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
@@ -142,7 +144,7 @@ class RunFolder:
         try:
             return [_record(entry) for entry in self.curve["steps"]]
         except (KeyError, TypeError) as error:
-            raise self._damaged("curve.json", error) from None
+            raise self.damaged("curve.json", error) from None
 
     def model_path(self, step: int) -> Path:
         """The model after a step, from 1 on. Raises OnnxbinError where there is no such step."""
@@ -155,9 +157,24 @@ class RunFolder:
             raise OnnxbinError(f"{self.path}: is damaged: steps/{path.name} is missing")
         return path
 
-    def write_step(self, number: int, model: ModelProto) -> None:
-        """Keep the model after a step."""
-        files.save(model, self.path / "steps" / f"{number:02}.onnx")
+    def write_step(self, number: int, model: ModelProto) -> str:
+        """Keep the model after a step; the file's SHA-256."""
+        path = self.path / "steps" / f"{number:02}.onnx"
+        files.save(model, path)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def read_step(self, progress: Progress) -> ModelProto:
+        """The model after the last finished step. Raises OnnxbinError where it is not as it was written."""
+        path = self.path / "steps" / f"{len(progress.records):02}.onnx"
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise OnnxbinError(f"{self.path}: is damaged: steps/{path.name} is missing") from None
+        if hashlib.sha256(content).hexdigest() != progress.model:
+            raise OnnxbinError(f"{self.path}: is damaged: steps/{path.name} is not as it was written")
+        model = ModelProto()
+        model.ParseFromString(content)
+        return model
 
     def write_curve(self, records: tuple[Record, ...], result: Mapping[str, Any] | None = None) -> None:
         """Keep the records of the finished steps, and in the end the result."""
@@ -216,9 +233,9 @@ class RunFolder:
         try:
             content = json.loads((self.path / name).read_bytes())
         except (OSError, ValueError) as error:
-            raise self._damaged(name, error) from None
+            raise self.damaged(name, error) from None
         if not isinstance(content, dict):
-            raise self._damaged(name, ValueError("holds no JSON object"))
+            raise self.damaged(name, ValueError("holds no JSON object"))
         return content
 
     def _write_state(self, name: str, progress: Progress, state: Arrays) -> None:
@@ -237,10 +254,11 @@ class RunFolder:
                 arrays = {key: content[key] for key in content.files}
             progress = _progress(json.loads(arrays.pop("progress").tobytes()))
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise self._damaged(name, error) from None
+            raise self.damaged(name, error) from None
         return progress, {key.partition("/")[2]: value for key, value in arrays.items()}
 
-    def _damaged(self, name: str, why: Exception) -> OnnxbinError:
+    def damaged(self, name: str, why: Exception) -> OnnxbinError:
+        """An error that names a file of the folder, and what is wrong with it."""
         return OnnxbinError(f"{self.path}: is damaged: {name}: {first_line(why)}")
 
 

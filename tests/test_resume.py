@@ -148,6 +148,11 @@ def test_a_folder_is_not_shared_and_not_lost(model, photos, tmp_path):
         ("finished.npz", lambda text: text[: len(text) // 2], "is damaged: finished.npz"),
         ("finished.npz", lambda text: text[:900] + b"\0\1\2" + text[903:], "is damaged: finished.npz"),
         ("steps/01.onnx", None, "is damaged: steps/01.onnx is missing"),
+        (
+            "steps/01.onnx",
+            lambda text: text[:-1] + b"x",
+            "is damaged: steps/01.onnx is not as it was written",
+        ),
         ("run.json", None, "is not a run folder"),
     ],
 )
