@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from onnxbin import OnnxbinError, detection
-from onnxbin.detection import REASONABLE, Comparison, Evaluation, compare, read_labels
+from onnxbin.detection import REASONABLE, Comparison, Detections, Evaluation, compare, read_labels
 from onnxbin.detection.coco import coco_figures
 from onnxbin.images import find_images, read_image
 from onnxbin_cli.console import OutputConsole
@@ -63,20 +66,41 @@ def evaluate(
         labels = read_labels(data)
         numbers = class_numbers(classes)
         least = REASONABLE if reasonable else 0.0
-        results = [
-            (str(path), detection.evaluate(open_detector(path, options), labels, numbers, least))
-            for path in paths
-        ]
+        results = []
+        for path in paths:
+            with _bar(path, len(labels.images)) as progress:
+                found = detection.evaluate(open_detector(path, options), labels, numbers, least, progress)
+            results.append((str(path), found))
         if as_json:
             click.echo(json.dumps({name: _figures(result) for name, result in results}, indent=2))
         else:
             _show(results)
         return
     assert images is not None
-    pixels = [read_image(path) for path in find_images(images)]
-    first, second = ([detector(p) for p in pixels] for detector in (open_detector(p, options) for p in paths))
+    files = find_images(images)
+    first, second = (_detect(path, files, options) for path in paths)
     comparison = compare(first, second)
-    click.echo(json.dumps(asdict(comparison), indent=2) if as_json else _sentence(comparison, len(pixels)))
+    click.echo(json.dumps(asdict(comparison), indent=2) if as_json else _sentence(comparison, len(files)))
+
+
+def _detect(model: Path, files: list[Path], options: dict[str, Any]) -> list[Detections]:
+    detector = open_detector(model, options)
+    found = []
+    with _bar(model, len(files)) as progress:
+        for done, file in enumerate(files, 1):
+            found.append(detector(read_image(file)))
+            progress(done)
+    return found
+
+
+@contextlib.contextmanager
+def _bar(model: Path, images: int) -> Iterator[Callable[[int], None]]:
+    """In a terminal, how many images a model has seen; on standard error, which nobody parses."""
+    console = OutputConsole(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(printable(model.name), total=images)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def _figures(result: Evaluation) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,9 +68,11 @@ def evaluate(
     labels: LabelledSet,
     classes: Mapping[str, int] | None = None,
     min_height: float = 0.0,
+    progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Run a detector over a labelled set.
 
+    progress: is told how many images are done.
     classes: which class of the model each name in the labels is; by default by the model's own names.
     min_height: lower labels, in pixels, become regions to ignore (REASONABLE for pedestrians), and detections
     below it are dropped.
@@ -78,7 +80,11 @@ def evaluate(
     its labels are for.
     """
     columns = _columns(detector, labels, classes)
-    detections = [_detect(detector, image, columns) for image in labels.images]
+    detections = []
+    for done, image in enumerate(labels.images, 1):
+        detections.append(_detect(detector, image, columns))
+        if progress:
+            progress(done)
     return score(labels, detections, sorted(columns.values()), min_height)
 
 
