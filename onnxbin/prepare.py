@@ -4,11 +4,14 @@ The rules, in order; each keeps what the model computes:
 
 1. An opset below 13 is raised to 13 (function bodies need it), by onnx's own version converter, whose
    mistakes are mended: it forgets that before opset 11 Resize and Upsample were asymmetric and rounded down.
-2. Initializers are no longer listed as inputs. Old formats had to list them; newer runtimes take a listed
-   one for something that a caller may change, and neither fold nor pack it.
-3. Weights, biases and batch-norm statistics that come out of Constant nodes become initializers.
-4. `auto_pad` of a Conv becomes explicit pads where the input's size, or a stride of 1, allows it.
-5. A batch normalization that alone follows a Conv is folded into the Conv's weight and bias:
+   Local functions that hold convolutions are inlined.
+2. Initializers are no longer listed as inputs. IR 3 had to list them; newer runtimes take a listed one for
+   something that a caller may change, and neither fold nor pack it.
+3. Weights, biases and batch-norm statistics that come out of Constant nodes become initializers; so do those
+   that are stored in another type, order or shape, and only cast, transposed or reshaped.
+4. A model in float16 works in float32, but for its inputs and outputs (onnxbin.float16).
+5. `auto_pad` of a Conv becomes explicit pads where the input's size, or a stride of 1, allows it.
+6. A batch normalization that alone follows a Conv is folded into the Conv's weight and bias:
    gamma (w * x + b - mean) / s + beta = (w gamma/s) * x + ((b - mean) gamma/s + beta),
    s = sqrt(variance + epsilon).
 """
@@ -21,11 +24,19 @@ import onnx.inliner
 import onnx_graphsurgeon as gs
 from onnx import ModelProto, helper, version_converter
 
+from onnxbin.constants import with_stored_weights
 from onnxbin.errors import OnnxbinError, first_line
+from onnxbin.float16 import in_float32
 from onnxbin.model import opset
-from onnxbin.operator.function import LOWEST_OPSET
+from onnxbin.operator.function import DOMAIN, LOWEST_OPSET
 from onnxbin.shapes import spatial_sizes
 from onnxbin.surgery import TensorNames, exported, imported, is_standard
+
+_STORING = ("Cast", "Constant", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""Ops that hand on the numbers that are stored, as many as there are."""
+
+_LOWEST_IR_WITH_UNLISTED = 4
+"""The first that lets initializers stand without being listed as inputs."""
 
 
 def prepare(proto: ModelProto) -> ModelProto:
@@ -40,12 +51,11 @@ def prepare(proto: ModelProto) -> ModelProto:
 
 
 def standardize(proto: ModelProto) -> ModelProto:
-    """A copy after rules 1 to 4, which change no number that the model computes. Raises as `prepare` does."""
-    proto = _without_listed_initializers(raise_opset(proto))
+    """A copy after rules 1 to 5, which change no number that the model computes. Raises as `prepare` does."""
+    proto = _without_listed_initializers(raise_opset(_inlined_where_convolving(proto)))
+    proto = in_float32(with_stored_weights(proto, _STORING))
     sizes = spatial_sizes(proto)
     graph = imported(proto)
-    names = TensorNames(graph)
-    _lift_constants(graph, names)
     for node in [node for node in graph.nodes if is_standard(node, "Conv")]:
         _make_pads_explicit(node, sizes)
     return exported(graph, proto)
@@ -78,9 +88,22 @@ def mend_resize(proto: ModelProto) -> None:
             node.attribute.append(helper.make_attribute("nearest_mode", "floor"))
 
 
+def _inlined_where_convolving(proto: ModelProto) -> ModelProto:
+    """Rule 1: without those local functions, other than our own, that hold a Conv or call one that does."""
+    holding = {("", "Conv")}
+    for _ in proto.functions:  # one more level of calls each time
+        for function in proto.functions:
+            calls = {(node.domain, node.op_type) for node in function.node}
+            if function.domain != DOMAIN and not holding.isdisjoint(calls):
+                holding.add((function.domain, function.name))
+    chosen = sorted(holding - {("", "Conv")})
+    return onnx.inliner.inline_selected_functions(proto, chosen) if chosen else proto
+
+
 def _without_listed_initializers(proto: ModelProto) -> ModelProto:
     model = ModelProto()
     model.CopyFrom(proto)
+    model.ir_version = max(model.ir_version, _LOWEST_IR_WITH_UNLISTED)
     initializers = {tensor.name for tensor in model.graph.initializer}
     kept = [value for value in model.graph.input if value.name not in initializers]
     del model.graph.input[:]
@@ -98,19 +121,6 @@ def _drop_empty_resize_inputs(proto: ModelProto) -> None:
             for index, name in enumerate(node.input):
                 if index > 0 and name in empty:
                     node.input[index] = ""
-
-
-def _lift_constants(graph: gs.Graph, names: TensorNames) -> None:
-    lifted: dict[str, gs.Constant] = {}
-    for node in graph.nodes:
-        if is_standard(node, "Conv") or is_standard(node, "BatchNormalization"):
-            for index, tensor in enumerate(node.inputs[1:], 1):
-                source = tensor.inputs[0] if tensor.inputs else None
-                if source is not None and is_standard(source, "Constant") and "value" in source.attrs:
-                    if tensor.name not in lifted:
-                        values = source.attrs["value"].values
-                        lifted[tensor.name] = gs.Constant(names.fresh(f"{tensor.name}.value"), values)
-                    node.inputs[index] = lifted[tensor.name]
 
 
 def _make_pads_explicit(node: gs.Node, sizes: dict[str, list[int]]) -> None:
@@ -138,7 +148,7 @@ def _make_pads_explicit(node: gs.Node, sizes: dict[str, list[int]]) -> None:
 
 
 def _fold_batch_norm(norm: gs.Node, graph: gs.Graph, names: TensorNames) -> None:
-    """Rule 5. Left as it is where something else sees the Conv's own output or shares its weight."""
+    """Rule 6. Left as it is where something else sees the Conv's own output or shares its weight."""
     source = norm.inputs[0]
     conv = source.inputs[0] if len(source.inputs) == 1 else None
     inference = not norm.attrs.get("training_mode", 0) and len(norm.outputs) == 1

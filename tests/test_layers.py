@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from onnxbin import OnnxbinError
-from onnxbin.layers import inventory
+from onnxbin.layers import fully_connected, inventory
 from onnxbin.model import load
 from onnxbin.prepare import prepare
 from onnxbin.priority import deepest_first
@@ -141,3 +141,59 @@ def test_convolutions_inside_a_branch_count():
     proto.graph.node[2].input[1] = "w2"
     proto.graph.initializer.append(graphs.tensor("w2", np.ones((4, 4, 3, 3))))
     assert reasons(proto)["c1"] is None
+
+
+def one_node(op, inputs, tensors, *, domain="", kind=TensorProto.FLOAT, **attributes):
+    node = helper.make_node(op, inputs, ["y"], "node", domain=domain, **attributes)
+    proto = graphs.model([node], tensors, opset=22, ir_version=10)
+    proto.graph.input[0].type.tensor_type.elem_type = kind
+    if domain:
+        proto.opset_import.append(helper.make_opsetid(domain, 1))
+    return proto
+
+
+def eight_bits(name, shape):
+    return onnx.numpy_helper.from_array(np.ones(shape, np.int8), name)
+
+
+@pytest.mark.parametrize(
+    ("proto", "expected"),
+    [
+        (one_node("ConvInteger", ["x", "w"], [eight_bits("w", (8, 3, 3, 3))]), "ConvInteger: 8-bit already"),
+        (
+            one_node("DeformConv", ["x", "w", "o"], [graphs.tensor("w", np.ones((8, 3, 3, 3)))]),
+            "DeformConv: the operator family has no deformable",
+        ),
+        (
+            one_node(
+                "FusedConv", ["x", "w"], [graphs.tensor("w", np.ones((8, 3, 3, 3)))], domain="com.microsoft"
+            ),
+            "FusedConv: written by ONNX Runtime's optimizer",
+        ),
+        (one_node("Conv", ["x", "w"], []), "dynamic weight: an input of the model"),
+    ],
+)
+def test_convolutions_of_other_kinds_are_listed_with_the_reason(proto, expected):
+    (layer,) = inventory(proto)
+    assert layer.left_alone.startswith(expected)
+    # It is impossible, not just unwise.
+    assert inventory(proto, include=["node"])[0].left_alone == layer.left_alone
+
+
+def test_the_weight_of_a_qlinear_conv_is_its_fourth_input():
+    names = ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz"]
+    proto = one_node("QLinearConv", names, [eight_bits("w", (8, 3, 3, 3))], kind=TensorProto.INT8)
+    (layer,) = inventory(proto)
+    assert layer.shape == (8, 3, 3, 3)
+    assert layer.bias is None
+    assert layer.parameters == 8 * 27
+
+
+def test_fully_connected_weights_are_counted():
+    tensors = [graphs.tensor("a", np.ones((10, 4))), graphs.tensor("b", np.ones((4, 5)))]
+    nodes = [
+        helper.make_node("Gemm", ["x", "a"], ["g"]),
+        helper.make_node("MatMul", ["g", "b"], ["m"]),
+        helper.make_node("MatMul", ["m", "m"], ["y"]),
+    ]
+    assert fully_connected(graphs.model(nodes, tensors)) == (2, 60)

@@ -156,5 +156,40 @@ def test_a_local_function_called_conv_is_no_conv(run):
 
 def test_initializers_are_not_listed_as_inputs():
     proto = graphs.chain([4], ir_version=3, opset=13)
-    proto.graph.input.append(helper.make_tensor_value_info("w0", 1, [4, 3, 3, 3]))
-    assert [value.name for value in prepare(proto).graph.input] == ["x"]
+    proto.graph.input.extend(
+        helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in proto.graph.initializer
+    )
+    ready = prepare(proto)
+    assert [value.name for value in ready.graph.input] == ["x"]
+    onnx.checker.check_model(ready)  # IR 3 would still want them listed
+
+
+def test_weights_that_are_only_moved_become_initializers(run):
+    """Stored in float16, in another order and flat, as converters leave them."""
+    weight = RNG.normal(size=(4, 3, 3, 3)).astype(np.float16)
+    stored = onnx.numpy_helper.from_array(weight.transpose(2, 3, 1, 0).reshape(-1), "stored")
+    shape = onnx.numpy_helper.from_array(np.array([3, 3, 3, 4]), "shape")
+    nodes = [
+        helper.make_node("Reshape", ["stored", "shape"], ["hwio"]),
+        helper.make_node("Transpose", ["hwio"], ["oihw"], perm=[3, 2, 0, 1]),
+        helper.make_node("Cast", ["oihw"], ["w"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Conv", ["x", "w"], ["y"]),
+    ]
+    proto = graphs.model(nodes, [stored, shape])
+    ready = prepare(proto)
+    assert [node.op_type for node in ready.graph.node] == ["Conv"]
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(ready.graph.initializer[0]), weight)
+    np.testing.assert_array_equal(run(ready, IMAGE)[0], run(proto, IMAGE)[0])
+
+
+def test_weights_that_are_computed_stay_computed(run):
+    """To store what a DequantizeLinear or a product gives would make the file larger."""
+    weight = graphs.tensor("stored", RNG.normal(size=(4, 3, 3, 3)))
+    nodes = [
+        helper.make_node("Mul", ["stored", "stored"], ["w"]),
+        helper.make_node("Conv", ["x", "w"], ["y"]),
+    ]
+    proto = graphs.model(nodes, [weight])
+    ready = prepare(proto)
+    assert [node.op_type for node in ready.graph.node] == ["Mul", "Conv"]
+    np.testing.assert_array_equal(run(ready, IMAGE)[0], run(proto, IMAGE)[0])

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from onnxbin import model as files
+from onnxbin.layers import fully_connected
 from onnxbin.plan import Plan, plan
 from onnxbin.settings import Settings
 from onnxbin_cli.console import OutputConsole
@@ -46,6 +47,7 @@ def _as_dict(found: Plan) -> dict[str, Any]:
         "bytes": found.original.file_bytes,
         "opset": files.opset(found.original.proto),
         "largest_ratio": found.largest_ratio,
+        "fully_connected": dict(zip(("nodes", "parameters"), fully_connected(found.prepared), strict=True)),
         "layers": [
             {
                 **asdict(layer),
@@ -97,3 +99,9 @@ def _show(found: Plan, console: OutputConsole) -> None:
         f"{len(found.order)} of {len(found.layers)} convolutions can become binary, {share} of their "
         f"{thousands(total)} parameters: a file at most {found.largest_ratio:.2f} times smaller"
     )
+    nodes, parameters = fully_connected(found.prepared)
+    if nodes:
+        console.print(
+            f"left alone too: {nodes} Gemm or MatMul of {thousands(parameters)} parameters, for they are no "
+            "convolutions"
+        )

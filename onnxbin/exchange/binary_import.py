@@ -23,7 +23,7 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from onnxbin.exchange.constants import with_stored_weights
+from onnxbin.constants import with_stored_weights
 from onnxbin.exchange.qonnx_ops import in_standard_ops
 from onnxbin.layers import ConvLayer, inventory
 from onnxbin.operator import BinaryWeight, SignInput

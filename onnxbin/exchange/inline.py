@@ -10,8 +10,8 @@ import onnx
 import onnx.inliner
 from onnx import ModelProto
 
+from onnxbin.constants import with_stored_weights
 from onnxbin.errors import OnnxbinError
-from onnxbin.exchange.constants import with_stored_weights
 from onnxbin.operator import DOMAIN
 
 

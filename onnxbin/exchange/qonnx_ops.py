@@ -18,8 +18,8 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, helper
 
+from onnxbin.constants import constant_values
 from onnxbin.errors import OnnxbinError
-from onnxbin.exchange.constants import constant_values
 
 DOMAIN = "qonnx.custom_op.general"
 DOMAINS = (DOMAIN, "finn.custom_op.general", "onnx.brevitas")

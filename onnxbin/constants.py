@@ -6,7 +6,7 @@ and scales. ONNX Runtime evaluates that part of the graph here as it would at lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from onnxbin.agreement import run
 from onnxbin.operator import stock_session
 from onnxbin.surgery import exported, imported
 
+_STANDARD = ("", "ai.onnx")
 _RANDOM = {
     "Bernoulli",
     "Multinomial",
@@ -28,11 +29,16 @@ _RANDOM = {
 }
 
 
-def constant_values(proto: ModelProto, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
-    """The values of those of the named tensors that depend on nothing but constants."""
+def constant_values(
+    proto: ModelProto, names: Iterable[str], ops: Collection[str] | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """The values of those of the named tensors that depend on nothing but constants.
+
+    ops: go through nodes of these ops only; None: through all whose result is always the same.
+    """
     stored = {tensor.name: tensor for tensor in proto.graph.initializer}
     values = {name: onnx.numpy_helper.to_array(stored[name]) for name in set(names) & stored.keys()}
-    producers = _constant_producers(proto, set(stored))
+    producers = _constant_producers(proto, set(stored), ops)
     computed = sorted(set(names) & producers.keys())
     if computed:
         part = _part_of(proto, computed, producers)
@@ -41,41 +47,56 @@ def constant_values(proto: ModelProto, names: Iterable[str]) -> dict[str, npt.ND
     return values
 
 
-def with_stored_weights(proto: ModelProto) -> ModelProto:
-    """A copy of the model with the weights of all Convs, where they are computed from constants, stored.
+def with_stored_weights(proto: ModelProto, ops: Collection[str] | None = None) -> ModelProto:
+    """The model with the parameters of Convs and batch normalizations stored, where `ops` compute them.
 
-    These Convs also state their kernel's shape, which OpenCV 4 asks for.
+    ops: see `constant_values`. A Conv whose weight becomes stored also states its kernel's shape, which
+    OpenCV 4 asks for.
     """
-    wanted = {node.input[1] for node in proto.graph.node if node.op_type == "Conv" and len(node.input) > 1}
-    values = constant_values(proto, wanted - {tensor.name for tensor in proto.graph.initializer})
+    readers = [node for node in proto.graph.node if _is_conv(node) or _is_norm(node)]
+    stored = {tensor.name for tensor in proto.graph.initializer}
+    values = constant_values(proto, {name for node in readers for name in node.input[1:]} - stored, ops)
+    if not values:
+        return proto
     model = ModelProto()
     model.CopyFrom(proto)
     kept = [node for node in proto.graph.node if not values.keys() & set(node.output)]
     del model.graph.node[:]
     model.graph.node.extend(kept)
     for node in model.graph.node:
-        if node.op_type == "Conv" and node.input[1] in values and not _has(node, "kernel_shape"):
+        if _is_conv(node) and node.input[1] in values and not _has(node, "kernel_shape"):
             node.attribute.append(helper.make_attribute("kernel_shape", values[node.input[1]].shape[2:]))
     model.graph.initializer.extend(
-        onnx.numpy_helper.from_array(v, name) for name, v in sorted(values.items())
+        onnx.numpy_helper.from_array(value, name) for name, value in sorted(values.items())
     )
     graph = imported(model)
     graph.cleanup(remove_unused_graph_inputs=False)
     return exported(graph, model)
 
 
+def _is_conv(node: NodeProto) -> bool:
+    return node.op_type == "Conv" and node.domain in _STANDARD
+
+
+def _is_norm(node: NodeProto) -> bool:
+    return node.op_type == "BatchNormalization" and node.domain in _STANDARD
+
+
 def _has(node: NodeProto, attribute: str) -> bool:
     return any(a.name == attribute for a in node.attribute)
 
 
-def _constant_producers(proto: ModelProto, constants: set[str]) -> dict[str, NodeProto]:
+def _constant_producers(
+    proto: ModelProto, constants: set[str], ops: Collection[str] | None
+) -> dict[str, NodeProto]:
     """Tensor -> the node that computes it from constants alone. Nodes come in order."""
     producers: dict[str, NodeProto] = {}
     known = {*constants, ""}
     for node in proto.graph.node:
         has_graph = any(a.HasField("g") or a.graphs for a in node.attribute)
-        foreign = node.domain not in ("", "ai.onnx")
-        if not has_graph and not foreign and node.op_type not in _RANDOM and known.issuperset(node.input):
+        foreign = node.domain not in _STANDARD
+        fixed = node.op_type not in _RANDOM if ops is None else node.op_type in ops
+        if fixed and not has_graph and not foreign and known.issuperset(node.input):
             producers.update((name, node) for name in node.output if name)
             known.update(node.output)
     return producers
@@ -98,5 +119,5 @@ def _part_of(proto: ModelProto, outputs: list[str], producers: dict[str, NodePro
         [onnx.ValueInfoProto(name=name) for name in outputs],
         [tensor for tensor in proto.graph.initializer if tensor.name in needed],
     )
-    standard = [entry for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
+    standard = [entry for entry in proto.opset_import if entry.domain in _STANDARD]
     return helper.make_model(graph, ir_version=proto.ir_version, opset_imports=standard)
