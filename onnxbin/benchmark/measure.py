@@ -74,7 +74,7 @@ class Benchmark:
     warnings: tuple[str, ...]
 
     def to_json(self) -> str:
-        """All of it, every single time included; times in milliseconds."""
+        """All of it on one line, every single time included; times in milliseconds."""
         content = {
             "machine": asdict(self.machine),
             "inputs": self.inputs,
@@ -82,7 +82,7 @@ class Benchmark:
             "warnings": self.warnings,
             "measurements": [measurement.as_dict() for measurement in self.measurements],
         }
-        return json.dumps(content, indent=2)
+        return json.dumps(content)
 
 
 def measure(
