@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from onnxbin import model as files
-from onnxbin.benchmark.contender import Contender, is_compressed
+from onnxbin.benchmark.contender import Contender, Feed, is_compressed
 from onnxbin.benchmark.inputs import FEEDS, Inputs, inputs
 from onnxbin.benchmark.latency import Timing, alternate, clock, processor_time
 from onnxbin.benchmark.layers import Profile, profile
 from onnxbin.benchmark.machine import LoadOfOthers, Machine, physical_cores
 from onnxbin.benchmark.memory import peak_memory
 from onnxbin.errors import OnnxbinError
-from onnxbin.images import choose
+from onnxbin.images import Choice, choose
+from onnxbin.model import Model
 
 Progress = Callable[[str], None]
 """Is told, in a few words, what is being measured."""
@@ -61,7 +62,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """measurements: the models' in the order given, the int8 version behind the first.
+    """measurements: the models' in the order given, the int8 version second.
 
     inputs: what they were run on, in words. others: cores that other programs kept busy meanwhile, on
     average, None if not known. warnings: what the user should know.
@@ -118,74 +119,73 @@ def measure(
     if runs is not None and runs < 1:
         raise OnnxbinError(f"--runs {runs}: expected at least 1")
     tell = progress or (lambda _: None)
+    tell("reading")
+    entrants = [
+        _entrant(Path(path), None if images is None else Path(images), input_size, preprocessing)
+        for path in models
+    ]
+    first = entrants[0]
     with tempfile.TemporaryDirectory() as folder:
-        tell("reading")
-        field = _Field(None if images is None else Path(images), input_size, preprocessing)
-        for number, path in enumerate(models):
-            field.enter(Path(path), stock)
-            if number == 0 and int8:
-                tell("quantizing to int8")
-                field.enter_int8(Path(folder))
-        return _measured(field, numbers, runs, layers, tell)
+        contenders = [contender for entrant in entrants for contender in entrant.contenders(stock)]
+        if int8:
+            tell("quantizing to int8")
+            contenders.insert(1, first.int8(Path(folder)))
+        measurements, others = _measured(contenders, numbers, runs, layers, tell)
+    warnings = [first.choice.warning] if int8 and first.choice.warning else []
+    return Benchmark(Machine.here(), first.description, others, measurements, tuple(warnings))
 
 
-class _Field:
-    """The contenders, as they enter."""
+@dataclass(frozen=True, eq=False)
+class _Entrant:
+    """A model and what it is fed."""
 
-    def __init__(
-        self, images: Path | None, input_size: tuple[int, int] | None, preprocessing: dict[str, Any]
-    ) -> None:
-        self._images = images
-        self._size = input_size
-        self._preprocessing = preprocessing
-        self._first: Inputs | None = None
-        self.contenders: list[Contender] = []
-        self.warnings: list[str] = []
+    model: Model
+    choice: Choice
+    inputs: Inputs
+    feeds: list[Feed]
 
     @property
     def description(self) -> str:
-        """What they are fed."""
-        assert self._first is not None
-        return f"{len(self.contenders[0].feeds)} {self._first.description}"
+        return f"{len(self.feeds)} {self.inputs.description}"
 
-    def enter(self, path: Path, stock: bool) -> None:
-        """A model; if it is compressed and `stock`, also without our library."""
-        model = files.load(path)
-        choice = choose(model.proto, **self._preprocessing)
-        given = inputs(model, choice, self._images, self._size)
-        self._first = self._first or given
-        feeds = list(given.feeds(FEEDS))
-        compressed = is_compressed(model.proto)
-        for kernels in (True, False) if compressed and stock else (compressed,):
-            name = str(path) + (", stock runtime" if compressed and not kernels else "")
-            self.contenders.append(Contender(name, path, model.proto, model.file_bytes, kernels, feeds))
+    def contenders(self, stock: bool) -> list[Contender]:
+        """The model; if it is compressed and `stock`, also without our library."""
+        path, proto, size = self.model.path, self.model.proto, self.model.file_bytes
+        compressed = is_compressed(proto)
+        found = [Contender(str(path), path, proto, size, compressed, self.feeds)]
+        if compressed and stock:
+            found.append(Contender(f"{path}, stock runtime", path, proto, size, False, self.feeds))
+        return found
 
-    def enter_int8(self, folder: Path) -> None:
-        """The int8 version of what entered first; its file goes into `folder`."""
+    def int8(self, folder: Path) -> Contender:
+        """Its int8 version; that one's file goes into `folder`."""
         # Here, not above: the quantizer takes a while to import.
         from onnxbin.benchmark.static_int8 import CALIBRATION, quantize
 
-        original = self.contenders[0]
-        assert self._first is not None
-        if original.kernels:
-            raise OnnxbinError(f"{original.name}: is compressed; --int8 needs the original, named first")
-        if self._first.images is None:
-            raise OnnxbinError(f"{original.name}: --int8 calibrates on images, but it takes none")
-        warning = choose(original.proto, **self._preprocessing).warning
-        if warning:  # the others are as fast whatever they see
-            self.warnings.append(warning)
+        name = self.model.path
+        if is_compressed(self.model.proto):
+            raise OnnxbinError(f"{name}: is compressed; --int8 needs the original, named first")
+        if self.inputs.images is None:
+            raise OnnxbinError(f"{name}: --int8 calibrates on images, but it takes none")
         path = folder / "int8.onnx"
-        quantize(original.proto, self._first.feeds(CALIBRATION), path)
-        model = files.load(path)
-        self.contenders.append(
-            Contender(f"{original.name}, int8", path, model.proto, model.file_bytes, False, original.feeds)
-        )
+        quantize(self.model.proto, self.inputs.feeds(CALIBRATION), path)
+        made = files.load(path)
+        return Contender(f"{name}, int8", path, made.proto, made.file_bytes, False, self.feeds)
+
+
+def _entrant(
+    path: Path, images: Path | None, size: tuple[int, int] | None, preprocessing: dict[str, Any]
+) -> _Entrant:
+    model = files.load(path)
+    choice = choose(model.proto, **preprocessing)
+    given = inputs(model, choice, images, size)
+    return _Entrant(model, choice, given, list(given.feeds(FEEDS)))
 
 
 def _measured(
-    field: _Field, threads: Sequence[int], runs: int | None, layers: bool, tell: Progress
-) -> Benchmark:
-    contenders = field.contenders
+    contenders: Sequence[Contender], threads: Sequence[int], runs: int | None, layers: bool, tell: Progress
+) -> tuple[tuple[Measurement, ...], float | None]:
+    """The measurements, and the cores that other programs used meanwhile."""
     latency: dict[int, list[Timing]] = {}
     profiles: dict[int, list[Profile]] = {}
     with LoadOfOthers() as load_of_others:
@@ -216,6 +216,4 @@ def _measured(
         )
         for position, entry in enumerate(contenders)
     )
-    return Benchmark(
-        Machine.here(), field.description, load_of_others.cores, measurements, tuple(field.warnings)
-    )
+    return measurements, load_of_others.cores
