@@ -1,20 +1,25 @@
 // Runs convolutions from a file through every kernel family of this processor and holds them
 // against the reference.
 //
-//   run_cases CASES OUTPUTS
+//   run_cases CASES OUTPUTS [THREADS]
 //
 // CASES, little-endian: int64 count; then for each case 21 int64 (input kind 0 real, 1 sign, 2
 // quant; x_bits; bases; N, C, H, W; weight_shape 4; strides 2; pads 4; dilations 2; group; length
 // of x_zero) and the arrays W, scale, bias, x_step [1], x_zero, X. OUTPUTS: for each case the
 // reference's output, float32. Exit status 1, with one line a case, where a family differs from the
-// reference by more than 1e-5 of the largest output, or is NaN elsewhere.
+// reference by more than 1e-5 of the largest output, or is NaN elsewhere. With THREADS, each case
+// runs twice more, at the same time and in as many threads each: that must not change a bit.
+#include <atomic>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "binary_conv.h"
@@ -64,7 +69,36 @@ bool Agree(const std::vector<float>& found, const std::vector<float>& expected) 
   return true;
 }
 
-int Main(const char* cases_path, const char* outputs_path) {
+// Calls body(0) .. body(count - 1), each from a thread of its own.
+template <typename Body>
+void InThreads(int count, const Body& body) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < count; ++i) threads.emplace_back([&body, i] { body(i); });
+  for (std::thread& thread : threads) thread.join();
+}
+
+// Threads that take tasks as they come.
+class Threads : public onnxbin::Parallel {
+ public:
+  explicit Threads(int count) : count_(count) {}
+
+ protected:
+  void Run(void (*task)(void*, size_t), size_t count, void* user) const override {
+    std::atomic<size_t> next{0};
+    InThreads(count_, [&](int) {
+      for (size_t i = next++; i < count; i = next++) task(user, i);
+    });
+  }
+
+ private:
+  int count_;
+};
+
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+int Main(const char* cases_path, const char* outputs_path, int threads) {
   using namespace onnxbin;
   Reader cases(cases_path);
   std::ofstream outputs(outputs_path, std::ios::binary);
@@ -102,21 +136,31 @@ int Main(const char* cases_path, const char* outputs_path) {
     constants.x_zero = x_zero.data();
     constants.x_zero_per_channel = input == InputKind::kSign && h[20] > 1;
 
+    const auto report = [&](const KernelFamily* family, const char* what) {
+      ++failures;
+      std::printf("case %lld: %s %s\n", static_cast<long long>(index), family->name, what);
+    };
     std::vector<std::vector<float>> results;
     for (const KernelFamily* family : families) {
-      std::vector<float> y(
-          static_cast<size_t>(y_shape.batch * y_shape.channels * y_shape.height * y_shape.width),
-          -12345.0f);
-      MakeBinaryConv(params, constants, *family)
-          ->Run(x.data(), x_shape, y.data(), y_shape, Serial());
-      results.push_back(std::move(y));
+      const size_t size =
+          static_cast<size_t>(y_shape.batch * y_shape.channels * y_shape.height * y_shape.width);
+      const auto conv = MakeBinaryConv(params, constants, *family);
+      const auto run = [&](const Parallel& parallel) {
+        std::vector<float> y(size, -12345.0f);
+        conv->Run(x.data(), x_shape, y.data(), y_shape, parallel);
+        return y;
+      };
+      results.push_back(run(Serial()));
+      if (threads == 0 || family->reference) continue;
+      std::vector<float> again[2];  // two callers share one object
+      InThreads(2, [&](int caller) { again[caller] = run(Threads(threads)); });
+      for (const std::vector<float>& y : again) {
+        if (!SameBits(y, results.back())) report(family, "is another with several threads");
+      }
     }
     const std::vector<float>& expected = results.back();  // the reference is the last
     for (size_t i = 0; i + 1 < families.size(); ++i) {
-      if (Agree(results[i], expected)) continue;
-      ++failures;
-      std::printf("case %lld: %s differs from the reference\n", static_cast<long long>(index),
-                  families[i]->name);
+      if (!Agree(results[i], expected)) report(families[i], "differs from the reference");
     }
     outputs.write(reinterpret_cast<const char*>(expected.data()),
                   static_cast<std::streamsize>(expected.size() * sizeof(float)));
@@ -129,12 +173,12 @@ int Main(const char* cases_path, const char* outputs_path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: run_cases CASES OUTPUTS\n");
+  if (argc != 3 && argc != 4) {
+    std::fprintf(stderr, "usage: run_cases CASES OUTPUTS [THREADS]\n");
     return 2;
   }
   try {
-    return Main(argv[1], argv[2]);
+    return Main(argv[1], argv[2], argc == 4 ? std::atoi(argv[3]) : 0);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "run_cases: %s\n", error.what());
     return 2;

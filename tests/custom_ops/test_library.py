@@ -78,6 +78,19 @@ def test_agrees_with_the_definition(library: Path, op: int, x_bits: int, threads
     assert_right(case, inputs, session.run(None, {"X": inputs.x})[0])
 
 
+@pytest.mark.parametrize(("op", "x_bits"), INPUTS)
+@pytest.mark.parametrize("channels", [9, 1])
+def test_threads_change_no_bit(library: Path, op: int, x_bits: int, channels: int) -> None:
+    case = Case(op=op, x_bits=x_bits, group=4, group_channels=channels, group_outputs=channels, size=(30, 31))
+    inputs = tensors(case)
+    model = build_model(case, inputs)
+    one, *others = (
+        open_session(library, model, threads).run(None, {"X": inputs.x})[0] for threads in (1, 2, 3)
+    )
+    for other in others:
+        np.testing.assert_array_equal(one, other)
+
+
 def test_one_session_takes_images_of_any_size(library: Path) -> None:
     session = open_session(library, build_model(CASE, tensors(CASE)))
     for batch, size in [(1, (3, 4)), (0, (6, 7)), (3, (20, 1))]:
