@@ -1,12 +1,13 @@
-"""The scripts of examples/street import one another by name, as Python finds them when one is run."""
+"""The scripts of an example import one another by name, as Python finds them when one is run."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-STREET = Path(__file__).resolve().parents[2] / "examples" / "street"
-sys.path.insert(0, str(STREET))
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+STREET = EXAMPLES / "street"
+sys.path[:0] = [str(STREET), str(EXAMPLES / "pedestrians"), str(EXAMPLES / "own_loss")]
 
 
 @pytest.fixture
