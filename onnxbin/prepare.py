@@ -8,7 +8,7 @@ The rules, in order; each keeps what the model computes:
 2. Initializers are no longer listed as inputs. IR 3 had to list them; newer runtimes take a listed one for
    something that a caller may change, and neither fold nor pack it.
 3. Weights, biases and batch-norm statistics that come out of Constant nodes become initializers; so do those
-   that are stored in another type, order or shape, and only cast, transposed or reshaped.
+   that are stored in another type, order or shape, and only cast, scaled, transposed or reshaped.
 4. A model in float16 works in float32, but for its inputs and outputs (onnxbin.float16).
 5. `auto_pad` of a Conv becomes explicit pads where the input's size, or a stride of 1, allows it.
 6. A batch normalization that alone follows a Conv is folded into the Conv's weight and bias:
@@ -32,8 +32,8 @@ from onnxbin.operator.function import DOMAIN, LOWEST_OPSET
 from onnxbin.shapes import spatial_sizes
 from onnxbin.surgery import TensorNames, exported, imported, is_standard
 
-_STORING = ("Cast", "Constant", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-"""Ops that hand on the numbers that are stored, as many as there are."""
+_STORING = ("Cast", "Constant", "Identity", "Mul", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""Ops behind which numbers are stored, as many as there are; not DequantizeLinear, which says: stay 8-bit."""
 
 _LOWEST_IR_WITH_UNLISTED = 4
 """The first that lets initializers stand without being listed as inputs."""

@@ -165,31 +165,32 @@ def test_initializers_are_not_listed_as_inputs():
 
 
 def test_weights_that_are_only_moved_become_initializers(run):
-    """Stored in float16, in another order and flat, as converters leave them."""
+    """Stored in float16, scaled, in another order and flat, as converters leave them."""
     weight = RNG.normal(size=(4, 3, 3, 3)).astype(np.float16)
     stored = onnx.numpy_helper.from_array(weight.transpose(2, 3, 1, 0).reshape(-1), "stored")
     shape = onnx.numpy_helper.from_array(np.array([3, 3, 3, 4]), "shape")
     nodes = [
         helper.make_node("Reshape", ["stored", "shape"], ["hwio"]),
         helper.make_node("Transpose", ["hwio"], ["oihw"], perm=[3, 2, 0, 1]),
-        helper.make_node("Cast", ["oihw"], ["w"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Cast", ["oihw"], ["cast"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Mul", ["cast", "scale"], ["w"]),
         helper.make_node("Conv", ["x", "w"], ["y"]),
     ]
-    proto = graphs.model(nodes, [stored, shape])
+    proto = graphs.model(nodes, [stored, shape, graphs.tensor("scale", [2])])
     ready = prepare(proto)
     assert [node.op_type for node in ready.graph.node] == ["Conv"]
-    np.testing.assert_array_equal(onnx.numpy_helper.to_array(ready.graph.initializer[0]), weight)
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(ready.graph.initializer[0]), 2 * weight)
     np.testing.assert_array_equal(run(ready, IMAGE)[0], run(proto, IMAGE)[0])
 
 
 def test_weights_that_are_computed_stay_computed(run):
-    """To store what a DequantizeLinear or a product gives would make the file larger."""
+    """To store what they come to could make the file much larger."""
     weight = graphs.tensor("stored", RNG.normal(size=(4, 3, 3, 3)))
     nodes = [
-        helper.make_node("Mul", ["stored", "stored"], ["w"]),
+        helper.make_node("Tanh", ["stored"], ["w"]),
         helper.make_node("Conv", ["x", "w"], ["y"]),
     ]
     proto = graphs.model(nodes, [weight])
     ready = prepare(proto)
-    assert [node.op_type for node in ready.graph.node] == ["Mul", "Conv"]
+    assert [node.op_type for node in ready.graph.node] == ["Tanh", "Conv"]
     np.testing.assert_array_equal(run(ready, IMAGE)[0], run(proto, IMAGE)[0])

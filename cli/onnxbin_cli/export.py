@@ -10,14 +10,16 @@ import click
 from onnxbin import OnnxbinError
 from onnxbin import model as files
 from onnxbin.exchange import inlined, to_qonnx
+from onnxbin.run_folder import RunFolder
 from onnxbin.sources import output_file
 from onnxbin_cli.options import ModelFile, json_option
 from onnxbin_cli.text import file_size, printable
 
 
-@click.command(short_help="Write a compressed model for other tools and runtimes.")
+@click.command(short_help="Write a compressed model, or a step of a run, for other tools and runtimes.")
 @click.argument("source", type=ModelFile())
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="File to write.")
+@click.option("--step", type=int, metavar="N", help="Of a run folder: the model after step N, not the last.")
 @click.option(
     "--inline",
     is_flag=True,
@@ -30,29 +32,52 @@ from onnxbin_cli.text import file_size, printable
 )
 @click.option("--qonnx", is_flag=True, help="In the ops of QONNX, for FINN and others.")
 @json_option
-def export(source: Path, output: Path, inline: bool, float_weights: bool, qonnx: bool, as_json: bool) -> None:
-    """Write the compressed model SOURCE in another form; what it computes stays the same.
+def export(
+    source: Path,
+    output: Path,
+    step: int | None,
+    inline: bool,
+    float_weights: bool,
+    qonnx: bool,
+    as_json: bool,
+) -> None:
+    """Write the model of SOURCE, a compressed file or a run folder, in another form.
+
+    What it computes stays the same.
 
     \b
     Examples:
+      onnxbin export model.binary.run --step 7 -o seven.onnx
       onnxbin export model.binary.onnx --inline -o openvino.onnx
       onnxbin export model.binary.onnx --inline --float-weights -o opencv4.onnx
       onnxbin export model.binary.onnx --qonnx -o qonnx.onnx
     """
-    if inline == qonnx:
-        raise OnnxbinError("give --inline or --qonnx, one of the two")
+    if inline and qonnx:
+        raise OnnxbinError("--inline and --qonnx exclude each other: give one")
     if float_weights and not inline:
-        raise OnnxbinError("--float-weights goes with --inline; QONNX has no bits in any case")
-    original = files.load(source)
+        raise OnnxbinError("--float-weights goes with --inline; QONNX has float weights in any case")
+    if source.is_dir():
+        run = RunFolder.open(source)
+        original = files.load(run.model_path(len(run.records()) if step is None else step))
+    else:
+        if step is not None:
+            raise OnnxbinError(f"--step goes with a run folder; {source} is none")
+        if not (inline or qonnx):
+            raise OnnxbinError(f"{source}: would be written as it is; give --inline or --qonnx")
+        original = files.load(source)
     target = output_file(output, original, ".onnx")
-    proto = to_qonnx(original.proto) if qonnx else inlined(original.proto, float_weights)
+    proto = original.proto
+    if qonnx:
+        proto = to_qonnx(proto)
+    elif inline:
+        proto = inlined(proto, float_weights)
     size = files.save(proto, target)
     if as_json:
         result = {"path": str(target), "original_bytes": original.file_bytes, "bytes": size}
         click.echo(json.dumps(result, indent=2))
         return
-    weights = "floats" if float_weights or qonnx else "bits"
-    click.echo(
-        f"{printable(str(target))}: {file_size(size)} (from {file_size(original.file_bytes)}); "
-        f"weights are {weights}"
-    )
+    text = f"{printable(str(target))}: {file_size(size)}"
+    if qonnx or float_weights:
+        times = size / original.file_bytes
+        text += f", {times:.1f} times {file_size(original.file_bytes)}: its binary weights are floats"
+    click.echo(text)

@@ -1,9 +1,10 @@
 """A compressed model as a file for QONNX users: FINN, hls4ml, QONNX's own tools.
 
 Each node of our family becomes a Conv with its weight behind a BipolarQuant, one for each base, and its
-input, where that is quantised, behind a BipolarQuant or a Quant. QONNX keeps binary weights in float tensors:
-the file is as large as the original's. A Quant rounds half to even and divides by the step, a BinaryConvQuant
-rounds half up and multiplies by the inverse: values exactly between two steps may differ.
+input, where that is quantised, behind a BipolarQuant or a Quant. QONNX keeps weights in float tensors, so all
+of them are floats here: the file is as large as the original's. A Quant rounds half to even and divides by
+the step, a BinaryConvQuant rounds half up and multiplies by the inverse: values exactly between two steps may
+differ.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import ModelProto
 
+from onnxbin.constants import with_stored_weights
 from onnxbin.errors import OnnxbinError
 from onnxbin.exchange.qonnx_ops import DOMAIN
 from onnxbin.operator import DOMAIN as OWN_DOMAIN
@@ -39,7 +41,7 @@ def to_qonnx(proto: ModelProto) -> ModelProto:
     kept = [entry for entry in model.opset_import if entry.domain != OWN_DOMAIN]
     del model.opset_import[:]
     model.opset_import.extend([*kept, onnx.helper.make_opsetid(DOMAIN, VERSION)])
-    return model
+    return with_stored_weights(model)
 
 
 class _Writer:

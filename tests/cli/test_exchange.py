@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import graphs
+import numpy as np
 import onnx
 import pytest
+
+from onnxbin.surgery import binary_layers
 
 BREVITAS = Path(__file__).parents[1] / "exchange" / "brevitas.onnx"
 
@@ -34,10 +37,21 @@ def test_export_and_import_again(onnxbin, small, tmp_path):
     exported, returned = tmp_path / "qonnx.onnx", tmp_path / "returned.onnx"
     result = onnxbin("export", small, "--qonnx", "-o", exported)
     assert result.returncode == 0, result.stderr
-    assert "weights are floats" in result.stdout
+    assert "binary weights are floats" in result.stdout
     assert onnxbin("import", exported, "-o", returned).returncode == 0
-    ops = [[node.op_type for node in onnx.load(path).graph.node] for path in (small, returned)]
-    assert ops[0] == ops[1]
+    before, after = (binary_layers(onnx.load(path)) for path in (small, returned))
+    assert before.keys() == after.keys()
+    for name, layer in before.items():
+        np.testing.assert_array_equal(layer.weight.packed(), after[name].weight.packed())
+
+
+def test_export_a_step_of_a_run(onnxbin, small, tmp_path):
+    run, path = tmp_path / "model.binary.run", tmp_path / "step.onnx"
+    assert onnxbin("export", run, "-o", path).returncode == 0
+    assert path.read_bytes() == small.read_bytes()
+    assert onnxbin("export", run, "--step", 1, "-o", path).returncode == 0
+    binary = [node.op_type for node in onnx.load(path).graph.node if node.domain]
+    assert binary == ["BinaryConv"]
 
 
 @pytest.mark.parametrize("options", [["--inline"], ["--inline", "--float-weights"]])
@@ -52,7 +66,10 @@ def test_export_inline(onnxbin, small, tmp_path, options):
     ("arguments", "expected"),
     [
         (["export", "{model}", "-o", "{other}"], "give --inline or --qonnx"),
-        (["export", "{model}", "--inline", "--qonnx", "-o", "{other}"], "one of the two"),
+        (["export", "{model}", "--inline", "--qonnx", "-o", "{other}"], "exclude each other"),
+        (["export", "{model}", "--inline", "--step", "1", "-o", "{other}"], "goes with a run folder"),
+        (["export", "{run}", "--step", "7", "-o", "{other}"], "has no step 7; there are 1 to 3"),
+        (["export", "{run}/steps", "-o", "{other}"], "is not a run folder"),
         (["export", "{model}", "--qonnx", "--float-weights", "-o", "{other}"], "goes with --inline"),
         (["export", "{model}", "--qonnx", "-o", "{model}"], "is the model itself"),
         (["export", "{real}", "--qonnx", "-o", "{other}"], "no binary layer"),
@@ -61,7 +78,12 @@ def test_export_inline(onnxbin, small, tmp_path, options):
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(onnxbin, small, tmp_path, arguments, expected):
-    names = {"model": small, "real": tmp_path / "model.onnx", "other": tmp_path / "other.onnx"}
+    names = {
+        "model": small,
+        "run": tmp_path / "model.binary.run",
+        "real": tmp_path / "model.onnx",
+        "other": tmp_path / "other.onnx",
+    }
     result = onnxbin(*(argument.format(**names) for argument in arguments))
     assert result.returncode == 2
     assert expected in result.stderr
