@@ -14,6 +14,14 @@
 namespace onnxbin {
 namespace {
 
+// A word for all lanes in one vector instruction; compilers like to make it two, for the sake of an
+// address with an offset.
+inline uint32x4_t LoadForAllLanes(const unsigned char* p) {
+  uint32x4_t v;
+  __asm__("ld1r {%0.4s}, %1" : "=w"(v) : "Q"(*reinterpret_cast<const uint32_t*>(p)));
+  return v;
+}
+
 struct NeonIntegers {
   using Word = uint32_t;
   using Scalar = int32_t;
@@ -39,7 +47,7 @@ struct Bits5x16 : NeonIntegers {
   static Partial NoPartial() { return vdupq_n_u8(0); }
   static Weights LoadWeights(const unsigned char* p) { return vld1q_u8(p); }
   static Input Broadcast(const unsigned char* p) {
-    return vreinterpretq_u8_u32(vld1q_dup_u32(reinterpret_cast<const uint32_t*>(p)));
+    return vreinterpretq_u8_u32(LoadForAllLanes(p));
   }
   static Partial Add(Partial partial, Input x, Weights w) {
     return vaddq_u8(partial, vcntq_u8(veorq_u8(x, w)));
@@ -66,7 +74,7 @@ struct Reals5x16 {
     return Load(reinterpret_cast<const float*>(p));
   }
   static Input Broadcast(const unsigned char* p) {
-    return vld1q_dup_f32(reinterpret_cast<const float*>(p));
+    return vreinterpretq_f32_u32(LoadForAllLanes(p));
   }
   static Sum AddSums(Sum a, Sum b) { return vaddq_f32(a, b); }
   static Sum Add(Sum sum, Input x, Weights w) { return vfmaq_f32(sum, x, w); }

@@ -2,7 +2,8 @@
 // their successors).
 //
 // sdot multiplies signed bytes, so the kernel gets quanta less 128; the convolution adds 128 times
-// the sum of the signs.
+// the sum of the signs. (udot, with bits for weights, would do without, but would have to sum up
+// the quanta of every window.)
 #include "kernels/cpu_features.h"
 #include "kernels/neon.h"
 
@@ -18,7 +19,7 @@ struct Bytes6x16 : NeonIntegers {
 
   static Weights LoadWeights(const unsigned char* p) { return vreinterpretq_s8_u8(vld1q_u8(p)); }
   static Input Broadcast(const unsigned char* p) {
-    return vreinterpretq_s8_u32(vld1q_dup_u32(reinterpret_cast<const uint32_t*>(p)));
+    return vreinterpretq_s8_u32(LoadForAllLanes(p));
   }
   static Sum Add(Sum sum, Input x, Weights w) { return vdotq_s32(sum, x, w); }
 };

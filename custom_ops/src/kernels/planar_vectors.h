@@ -1,10 +1,12 @@
 // Planes of floats for depthwise convolutions and other small groups, written once over the vectors
-// of an instruction set: the `Step` of its kernels for reals, which gives beyond what
-// tile_templates.h asks of it:
-//   LoadSome(p, count)         the first `count` values, then zeros; all from kLanes on, none below
-//   1 StoreSome(p, v, count)     the first `count` lanes; all from kLanes on, none below 1
-//   Separate(a, b, &even, &odd)  the lanes of `a`, then `b`: 0, 2, 4 .. and 1, 3, 5 ..
-// In an unnamed namespace, like all that is compiled for one instruction set.
+// of an instruction set. In an unnamed namespace, like all that is compiled for one instruction
+// set; see tile_templates.h.
+//
+// The `Step` of a family's kernels for reals gives, beyond what tile_templates.h asks of it:
+//   LoadSome(p, count)           the first `count` values, then zeros; at most a vector, no less
+//                                than none
+//   StoreSome(p, v, count)       the first `count` lanes, likewise
+//   Separate(a, b, &even, &odd)  of the lanes of `a`, then `b`, those at 0, 2, 4 .. and 1, 3, 5 ..
 #ifndef ONNXBIN_KERNELS_PLANAR_VECTORS_H_
 #define ONNXBIN_KERNELS_PLANAR_VECTORS_H_
 
