@@ -23,6 +23,7 @@ from onnxbin.records import Listener, Result
 from onnxbin.run_folder import RunFolder, describe
 from onnxbin.run_images import RunImages
 from onnxbin.settings import FineTune, Settings
+from onnxbin.sources import fetch, output_file
 from onnxbin.trainer import Trainer, Untrained
 from onnxbin.user_function import user_function
 
@@ -37,7 +38,8 @@ def compress(
 ) -> Result:
     """Compress an ONNX model layer by layer and write the result.
 
-    model: the ONNX file. output: where to write; `model.binary.onnx` beside `model.onnx` by default.
+    model: the ONNX file, or a name of one, see onnxbin.sources. output: where to write; `model.binary.onnx`
+    beside `model.onnx` by default.
     run: the run folder, see onnxbin.run_folder; `model.binary.run` beside the output by default.
     settings: the fields of `onnxbin.settings.Settings`, such as until_ratio=20, images="photos/".
     Ctrl-C ends the run with what has been reached so far. Raises OnnxbinError where the input is at fault.
@@ -46,13 +48,8 @@ def compress(
     >>> result.ratio, result.agreement, result.reached
     """
     wanted = Settings(**settings)
-    source = Path(model)
-    original = files.load(source)
-    # Through links: what is written is the file at their end.
-    target = (Path(output) if output is not None else source.with_suffix(".binary.onnx")).resolve()
-    if target in [file.resolve() for file in (source, *original.external)]:
-        raise OnnxbinError(f"{target}: is the model itself, or a part of it; name another output file")
-    files.check_writable(target)
+    original = files.load(fetch(model))
+    target = output_file(Path(output) if output is not None else None, original, ".binary.onnx")
     job = _Job(original, wanted, listener or Listener())
     description = describe(original, target, wanted.to_json(), job.images.description())
     folder = Path(run) if run is not None else target.with_suffix(".run")

@@ -4,8 +4,8 @@ float16, with a Cast back to float32 behind it; or int8, one scale for each outp
 Mul. Runtimes fold these when they load the model, so that nothing is slower and only the file is smaller.
 Biases and the scales of binary weights stay float32: they are few, and much depends on them.
 
-int8 costs nothing that can be measured. Person AP at IoU 0.5 on photos of pedestrians, nothing binary, and the
-file ratio that this alone gives:
+int8 costs nothing that can be measured. Person AP at IoU 0.5 on photos of pedestrians, nothing binary, and
+the file ratio that this alone gives:
 
                       float32  int8   file
     yolov4_tiny        .938    .938   3.98

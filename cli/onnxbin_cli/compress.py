@@ -13,7 +13,6 @@ import onnxbin
 from onnxbin import OnnxbinError, Result
 from onnxbin.binarize import MAX_BASES
 from onnxbin.settings import STEPS_PER_LAYER, Device, Priority, Rest
-from onnxbin.sources import default_output
 from onnxbin_cli.console import OutputConsole, is_first_process
 from onnxbin_cli.options import Duration, ModelFile, json_option, layer_options, preprocessing_options
 from onnxbin_cli.progress import CompressionProgress
@@ -145,7 +144,7 @@ def compress(
             assert model is not None
             result = onnxbin.compress(
                 model,
-                output or default_output(model, ".binary.onnx"),
+                output,
                 listener=progress,
                 finetune=finetune or not no_finetune,
                 **settings,
