@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onnxbin import Step
-from onnxbin.detection import LabelledSet, read_labels
+from onnxbin import OnnxbinError, Step
+from onnxbin.detection import read_labels
+from onnxbin.detection.labels import LabelledImage
 from onnxbin.images import ImageSet
 from onnxbin.images.source import image_size
 
@@ -36,7 +37,7 @@ BATCH = 8
 STRIDES = (8, 16, 32)
 CELLS_A_BOX = 10
 BOX_WEIGHT = 7.5
-"""How much boxes count against scores: YOLOv8's ratio, which is 7.5 to 0.5, halved."""
+"""How much boxes count against scores; half of what they do in YOLOv8's training."""
 
 LATENT_RATE, SCALE_RATE, REAL_RATE = 1e-2, 1e-4, 2e-4
 """Adam's learning rates: of the weights behind the signs, whose mean magnitude is 1; of the scales of binary
@@ -91,8 +92,11 @@ def groups(module: nn.Module) -> list[dict[str, object]]:
 def sample(images: ImageSet, index: int, mirrored: bool) -> tuple[Tensor, Labels]:
     """An image as the model's input [3, height, width], mirrored or not, and its labels in it."""
     array, geometry = images.placed(index)
-    path = images.paths[index]
-    entry = next(entry for entry in labelled_set().images if entry.path == path)
+    path = images.paths[index].resolve()
+    names, labelled = labels_of_files()
+    if path not in labelled:
+        raise OnnxbinError(f"{LABELS}: has no labels for {path}")
+    entry = labelled[path]
     # A large JPEG is decoded at a fraction of its size, which its labels know nothing of.
     height, width = entry.size or image_size(path)
     decoded_height, decoded_width = images.pixels(index).shape[:2]
@@ -104,7 +108,7 @@ def sample(images: ImageSet, index: int, mirrored: bool) -> tuple[Tensor, Labels
         boxes = torch.stack(
             [tensor.shape[-1] - boxes[:, 2], boxes[:, 1], tensor.shape[-1] - boxes[:, 0], boxes[:, 3]], 1
         )
-    numbers = np.array([CLASSES.get(name, -1) for name in labelled_set().names])
+    numbers = np.array([CLASSES.get(name, -1) for name in names])
     classes = torch.from_numpy(numbers[entry.truth.classes])
     ignored = torch.from_numpy(entry.truth.ignored)
     wanted = (classes >= 0) & ~ignored
@@ -112,9 +116,10 @@ def sample(images: ImageSet, index: int, mirrored: bool) -> tuple[Tensor, Labels
 
 
 @cache
-def labelled_set() -> LabelledSet:
-    """The labels, read once."""
-    return read_labels(LABELS)
+def labels_of_files() -> tuple[list[str], dict[Path, LabelledImage]]:
+    """The names of the labels' classes, and the labels of each image file; read once."""
+    labelled = read_labels(LABELS)
+    return labelled.names, {image.path.resolve(): image for image in labelled.images}
 
 
 def loss(output: Tensor, labels: list[Labels], size: tuple[int, int]) -> Tensor:

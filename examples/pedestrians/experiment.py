@@ -162,12 +162,13 @@ def _earlier(path: Path, asked: Json) -> Json | None:
         return None
     try:
         result: Json = json.loads(path.read_bytes())
-        changed = [name for name, value in asked.items() if result[name] != value]
-    except (ValueError, KeyError, TypeError) as error:
+        before, now = ({**content, **content.get("settings", {})} for content in (result, asked))
+        changed = [name for name in now if name != "settings" and before.get(name) != now[name]]
+    except (ValueError, TypeError, AttributeError) as error:
         raise OnnxbinError(f"{path}: is no result of this experiment: {error}") from None
     if changed:
         raise OnnxbinError(
-            f"{path}: is a result with another {', '.join(changed)}; give another folder by -o, or remove it"
+            f"{path}: is a result with another {', '.join(changed)}: remove it, or give another -o"
         )
     return result
 
@@ -175,7 +176,7 @@ def _earlier(path: Path, asked: Json) -> Json | None:
 def _text(result: Json) -> str:
     """JSON, each list of numbers on one line."""
     text = json.dumps(result, indent=2)
-    return re.sub(r"\[[^][{}\"]*\]", lambda found: " ".join(found[0].split()), text) + "\n"
+    return re.sub(r"\[[^][{}\"]*\]", lambda found: f"[{' '.join(found[0][1:-1].split())}]", text) + "\n"
 
 
 def main() -> None:

@@ -36,12 +36,15 @@ ORDERS: dict[str, Callable[[Iterable[ConvLayer]], list[ConvLayer]]] = {
 class NamedRun:
     """One line of the table.
 
-    order: one of ORDERS; None for that of the settings' priority. at_once: all layers are made binary before
-    the training, instead of each before its share of it. settings: other fields of onnxbin.Settings.
+    order: one of ORDERS; None for that of the settings' priority. layers: one of ORDERS, whose layers up to
+    the ratio are taken, in the order of `order`; None for those of `order` itself. at_once: all layers are
+    made binary before the training, instead of each before its share of it. settings: other fields of
+    onnxbin.Settings.
     """
 
     name: str
     order: str | None = None
+    layers: str | None = None
     at_once: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -57,9 +60,13 @@ class NamedRun:
         except TypeError as error:
             raise OnnxbinError(f"run {self.name!r}: settings: {error}") from None
         planned = plan(model, settings)
+        if self.layers is not None:
+            planned = plan(model, replace(settings, order=_names(self.layers, planned.layers)))
+            taken = planned.order[: planned.turns_until(ratio)]
+        else:
+            taken = planned.order
         if self.order is not None:
-            names = tuple(layer.name for layer in ORDERS[self.order](planned.layers))
-            settings = replace(settings, order=names)
+            settings = replace(settings, order=_names(self.order, taken))
             planned = plan(model, settings)
         if planned.largest_ratio < ratio:
             raise OnnxbinError(
@@ -74,8 +81,12 @@ class NamedRun:
         return replace(settings, **{"steps_per_layer": each, "last_steps": steps - layers * each, **own})
 
 
+def _names(order: str, layers: Iterable[ConvLayer]) -> tuple[str, ...]:
+    return tuple(layer.name for layer in ORDERS[order](layers))
+
+
 def read_runs(path: Path) -> list[NamedRun]:
-    """The runs of a table: {"settings": {...}, "runs": [{"name", "order", "at_once", "settings"}, ...]}.
+    """The runs of a table: {"settings": {...}, "runs": [{"name": ..., other fields of NamedRun}, ...]}.
 
     The settings of the table hold for all its runs; what a run says itself wins. Raises OnnxbinError where
     the file is something else.
@@ -92,7 +103,7 @@ def read_runs(path: Path) -> list[NamedRun]:
     names = [run.name for run in runs]
     if not runs or len(set(names)) < len(names):
         raise OnnxbinError(f"{path}: expected runs of different names, found {', '.join(names) or 'none'}")
-    for run in runs:
-        if run.order not in (None, *ORDERS):
-            raise OnnxbinError(f"{path}: order {run.order!r}: expected one of {', '.join(ORDERS)}")
+    for order in (order for run in runs for order in (run.order, run.layers)):
+        if order not in (None, *ORDERS):
+            raise OnnxbinError(f"{path}: order {order!r}: expected one of {', '.join(ORDERS)}")
     return runs

@@ -63,5 +63,6 @@ def _name(result: Result) -> str:
 
 
 def _share(value: float, sign: str = "-") -> str:
-    """.931 for 0.931; sign: as in format()."""
-    return f"{value:{sign}.3f}".replace("0.", ".", 1)
+    """.931 for 0.931, in four characters where there is no sign; sign: as in format()."""
+    text = f"{value:{sign}.3f}"
+    return text.replace("0.", ".", 1) if abs(value) < 0.9995 else text[:-1]

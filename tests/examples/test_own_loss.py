@@ -146,7 +146,7 @@ def test_labels_follow_their_image(monkeypatch, tmp_path):
         ' "annotations": [{"image_id": 1, "category_id": 4, "bbox": [400, 300, 400, 600]}]}'
     )
     monkeypatch.setattr(detection_loss, "LABELS", tmp_path / "labels.json")
-    detection_loss.labelled_set.cache_clear()
+    detection_loss.labels_of_files.cache_clear()
     images = ImageSet.open(
         tmp_path / "labels.json", ImageInput("x", 64, 96), Preprocessing(resize="letterbox")
     )
@@ -157,14 +157,14 @@ def test_labels_follow_their_image(monkeypatch, tmp_path):
         found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
         assert truth.boxes[0].tolist() == pytest.approx(found, abs=1.1)
         assert truth.classes.tolist() == [0]
-    detection_loss.labelled_set.cache_clear()
+    detection_loss.labels_of_files.cache_clear()
 
 
 def test_a_compression_trains_with_it(street, scenes, monkeypatch, tmp_path):
     """As `--finetune detection_loss:function` does; on the images that it trains on, the loss falls."""
     monkeypatch.setattr(detection_loss, "LABELS", scenes / "labels.json")
     monkeypatch.setattr(detection_loss, "BATCH", 2)
-    detection_loss.labelled_set.cache_clear()
+    detection_loss.labels_of_files.cache_clear()
     paths = {}
     for name, steps in (("untrained", 0), ("trained", 20)):
         result = onnxbin.compress(
@@ -185,7 +185,7 @@ def test_a_compression_trains_with_it(street, scenes, monkeypatch, tmp_path):
             output = GraphModule(load(path).proto)({"images": x})["output0"]
         costs[name] = float(loss(output, [truth for _, truth in samples], (160, 256)))
     assert costs["trained"] < 0.97 * costs["untrained"]
-    detection_loss.labelled_set.cache_clear()
+    detection_loss.labels_of_files.cache_clear()
 
 
 def test_scenes_are_labelled_as_they_were_drawn(scenes):

@@ -107,7 +107,7 @@ def test_from_stop_to_table(command, tmp_path, monkeypatch):
     status, said = command("--steps", 2 * STEPS)
     assert status == 2
     assert said.startswith("error: ")
-    assert "another settings" in said
+    assert "is a result with another steps_per_layer" in said
     assert said.count("\n") == 1
 
 

@@ -50,9 +50,22 @@ def test_orders_are_what_they_are_called(model):
     named = {run.name: run.settings_for(model, 4.0, STEPS, Path("photos")) for run in orders()}
     assert named["inverse depth"].order == ("c3", "c2", "c1")
     assert named["all at once"].order == ("c3", "c2", "c1")
-    assert named["forward"].order == ("c1", "c2", "c3")
     assert named["largest first"].order == ("c2", "c3", "c1")
     assert (named["ours"].order, named["ours"].priority) == (None, "damage")
+
+
+def test_forward_takes_the_layers_of_inverse_depth_to_the_same_ratio(model):
+    for ratio in (1.2, 1.7, 4.0):
+        named = {run.name: run.settings_for(model, ratio, STEPS, Path("photos")) for run in orders()}
+        inverse, forward = (plan(model, named[name]) for name in ("inverse depth", "forward"))
+        count = inverse.turns_until(ratio)
+        assert forward.order == inverse.order[:count][::-1]
+        assert forward.largest_ratio == pytest.approx(inverse.ratios[count - 1], rel=1e-3)
+
+
+def test_an_order_takes_its_own_layers_unless_told_otherwise(model):
+    run = NamedRun("a", order="forward").settings_for(model, 1.5, STEPS, Path("photos"))
+    assert run.order == ("c1", "c2", "c3")
 
 
 def test_settings_of_the_table_give_way_to_those_of_a_run(table, model):
