@@ -91,8 +91,8 @@ def _session(
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Threads that wait for work spin, as by default, but not while others are timed.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # Threads that wait for work spin, as by default, but no longer than the next contender's first call.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "100")
     options.register_custom_ops_library(library)
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
