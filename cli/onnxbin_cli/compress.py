@@ -177,7 +177,8 @@ def _show(result: Result, console: OutputConsole) -> None:
         )
     )
     if not result.reached:
-        console.print(Text(f"to go on: onnxbin compress --resume {printable(str(result.run))}", style="dim"))
+        command = f"onnxbin compress --resume {printable(str(result.run))}"
+        console.print(Text(f"to go on, or for another goal: {command}", style="dim"))
     images = result.preprocessing
     console.print(Text(f"images fed as {images.origin}: {preprocessing(images.preprocessing)}", style="dim"))
 
