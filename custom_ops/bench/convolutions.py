@@ -41,6 +41,9 @@ OTHERS = [
     Shape(256, 256, 26, kernel=5, stride=2, depthwise=True),
 ]
 
+# Calls before one that is timed: the others' data have to leave the caches first.
+WARMING = 4
+
 # Columns of the table: contender, heading, width.
 PEERS = [("int8", "int8", 5), ("OpenVINO f32", "f32", 6), ("OpenVINO int8", "int8", 5)]
 PEERS += [("OpenVINO 1 bit", "1bit", 5)]
@@ -48,7 +51,7 @@ COLUMNS = PEERS + [(name, name.split()[0], 6 if name == "1 bit" else 5) for name
 
 
 def medians(runs: dict[str, Run], rounds: int, threads: int) -> dict[str, float]:
-    """Milliseconds. Each round times each contender once, after one call that warms its caches.
+    """Milliseconds. Each round times each contender once, after calls that warm its caches.
 
     One thread is timed by its processor time, which does not count what other programs take.
     """
@@ -56,7 +59,8 @@ def medians(runs: dict[str, Run], rounds: int, threads: int) -> dict[str, float]
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            run()
+            for _ in range(WARMING):
+                run()
             start = clock()
             run()
             times[name].append(1e3 * (clock() - start))

@@ -4,7 +4,8 @@
 // each including file is compiled for its own instruction set: a function with a shared name, once
 // compiled for a newer processor, could be linked into code that runs on an older one.
 //
-// A `Step` gives a tile kernel its inner loop:
+// A `Step` gives a tile kernel its inner loop, and is named by what a word is and by its tile:
+// Bits12x32 is 12 pixels by 32 output channels. It has
 //   kElement, Word, kWordChannels  what a word is
 //   kLanes, kVectors, kPixels      lanes of a vector, vectors of a panel, most pixels of a tile:
 //                                  kVectors * kPixels vectors of sums stay in registers
