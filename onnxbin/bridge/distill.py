@@ -3,7 +3,7 @@
 Student and teacher see the same randomly changed image. The loss is the mean over the target tensors, plus
 the mean over features, which are the outputs of the binary convolutions, of their relative error
 
-    mean over channels of  mean (student - teacher)^2 / variance of the teacher
+    mean over channels of  mean (student - teacher)^2 / variance of the teacher    (see bridge.spread)
 
 so that every tensor and channel counts alike, whatever its units; 1 is what the teacher's mean would score.
 The whole network trains: latent weights of the binary layers straight through (`bridge.binary`), their scales
@@ -11,7 +11,7 @@ and biases, and the real weights around them, which make up for what the binary 
 
 What the choices below rest on: yolov4_tiny_voc, its 8 largest convolutions binary at once, 120 steps of 4
 images of 320x320, 141 training images. Agreement on 16 held-back images and person AP at IoU 0.5 on others
-(original .967); single runs, which vary by about .005 and .04.
+(original .967); single runs, which vary by about .005 and .04; the variance was that of each batch then.
 
     features                                 none      x 1       x 4       x 10 (1)  x 16
       at the outputs of binary convolutions  .704 .26  .750 .74  .763 .86  .769 .87  .771 .86
@@ -39,7 +39,8 @@ step:
       yolox_nano, 6 layers of 30 steps                           .738      .836
 
 A step of 4 images of 416x416 takes 0.30 s in bfloat16 and 0.50 s in float32, on two threads of a
-processor with AVX512-BF16; a sixth of it is the teacher's.
+processor with AVX512-BF16; a sixth of it is the teacher's. Nothing of the teacher's is kept from one step to
+the next: every image is changed anew each time it is drawn.
 """
 
 from __future__ import annotations
