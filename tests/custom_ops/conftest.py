@@ -1,44 +1,12 @@
-"""Builds the C++ library once a test run, plain and with sanitizers, for whichever worker comes first."""
+"""The C++ library and its runner of kernel tests: plain, with sanitizers, for Arm."""
 
-import fcntl
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from library_builds import QEMU, build
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests import conv_cases.py
-
-ROOT = Path(__file__).resolve().parents[2]
-QEMU = "qemu-aarch64-static"
-
-# What CMake is told for each build.
-OPTIONS = {
-    "release": ["-DONNXBIN_SANITIZE="],
-    "sanitize": ["-DONNXBIN_SANITIZE=address,undefined"],
-    "threads": ["-DONNXBIN_SANITIZE=thread"],
-    "arm": [
-        "-DCMAKE_SYSTEM_NAME=Linux",
-        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
-        "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++",
-        "-DCMAKE_EXE_LINKER_FLAGS=-static",
-    ],
-}
-
-
-def build(name: str) -> Path:
-    """The folder of an up-to-date build, kept between runs."""
-    folder = ROOT / "build" / "custom_ops_tests" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # held until the file is closed
-        configure = ["cmake", "-S", str(ROOT / "custom_ops"), "-B", str(folder), "-DONNXBIN_BUILD_TESTS=ON"]
-        for command in ([*configure, *OPTIONS[name]], ["cmake", "--build", str(folder), "--parallel", "2"]):
-            done = subprocess.run(command, capture_output=True, text=True)
-            assert done.returncode == 0, done.stdout + done.stderr
-            assert "warning:" not in done.stdout + done.stderr, done.stdout + done.stderr
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +16,6 @@ def release_build() -> Path:
 
 def run_cases(name: str) -> list[str]:
     """The command of test/run_cases.cpp, as built with these options."""
-    if name == "arm":
-        for tool, package in (("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"), (QEMU, "qemu-user-static")):
-            if not shutil.which(tool):
-                pytest.skip(f"no {tool}: apt-get install {package}")
     emulator = [QEMU] if name == "arm" else []
     return [*emulator, str(build(name) / "run_cases")]
 
