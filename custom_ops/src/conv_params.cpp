@@ -75,12 +75,14 @@ ConvParams MakeConvParams(InputKind input, const ConvAttributes& attributes, int
     }
     params.x_bits = static_cast<int>(bits);
   }
-  // Sums of quanta are kept in 32 bits.
-  if (input != InputKind::kReal && params.k() > kMaxExtent / (2 * params.max_quantum())) {
+  // Sums of quanta are kept in 32 bits; more reals than that no sum has in earnest.
+  const int64_t most = kMaxExtent / (2 * params.max_quantum());
+  if (params.k() > most) {
+    const std::string bits = std::to_string(params.x_bits) + "-bit";
     throw InvalidModel("weight_shape " + Join(attributes.weight_shape) + " sums " +
                        std::to_string(params.k()) + " products of " +
-                       std::to_string(params.x_bits) + "-bit inputs; expected at most " +
-                       std::to_string(kMaxExtent / (2 * params.max_quantum())));
+                       (input == InputKind::kReal ? "real" : bits) + " inputs; expected at most " +
+                       std::to_string(most));
   }
   return params;
 }

@@ -42,6 +42,15 @@ class SessionThreads : public Parallel {
   const OrtKernelContext* context_;
 };
 
+void CheckFinite(const char* name, const float* values, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (!std::isfinite(values[i])) {
+      throw InvalidModel(std::string("input ") + name + " holds " + std::to_string(values[i]) +
+                         " at " + std::to_string(i) + "; expected finite numbers");
+    }
+  }
+}
+
 void CheckShape(const char* name, const std::vector<int64_t>& found,
                 const std::vector<int64_t>& expected) {
   if (found != expected) {
@@ -99,6 +108,7 @@ class Kernel {
     ConvConstants constants;
     constants.signs = static_cast<const uint8_t*>(w.data);
     constants.scale = static_cast<const float*>(scale.data);
+    CheckFinite("scale", constants.scale, params_.bases * params_.out_channels);
     constants.bias = static_cast<const float*>(bias.data);
     if (input != InputKind::kReal) {
       const Tensor step = node.Constant(kXStep, "x_step", kFloat);
@@ -114,13 +124,7 @@ class Kernel {
           input == InputKind::kSign && zero.shape != std::vector<int64_t>{1};
       CheckShape("x_zero", zero.shape, {constants.x_zero_per_channel ? params_.in_channels() : 1});
       constants.x_zero = static_cast<const float*>(zero.data);
-      const int64_t zeros = zero.shape[0];
-      for (int64_t i = 0; i < zeros; ++i) {
-        if (!std::isfinite(constants.x_zero[i])) {
-          throw InvalidModel("input x_zero holds " + std::to_string(constants.x_zero[i]) + " at " +
-                             std::to_string(i) + "; expected finite numbers");
-        }
-      }
+      CheckFinite("x_zero", constants.x_zero, zero.shape[0]);
     }
     conv_ = MakeBinaryConv(params_, constants, SelectedFamily());
   }

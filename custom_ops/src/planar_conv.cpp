@@ -11,10 +11,21 @@ namespace {
 // Enough for the threads of any processor to share evenly, few enough for their planes to fit its
 // caches.
 constexpr int64_t kTasks = 16;
+// How far, in pixels, planes may reach beyond an image, and how many floats they may take beyond
+// its own: so a file cannot make much memory out of an image by strides, paddings and dilations.
+constexpr int64_t kMostReach = 256, kMostFloats = int64_t{1} << 22;
 
 }  // namespace
 
 bool PlanarConv::Suits(const ConvParams& params, const KernelFamily& family) {
+  int64_t floats = std::min(params.group, kTasks) * params.group_channels;
+  for (int axis = 0; axis < 2; ++axis) {
+    const int64_t window = (params.kernel[axis] - 1) * params.dilation[axis] + 1;
+    const int64_t reach =
+        params.pad_begin[axis] + params.pad_end[axis] + params.stride[axis] + window;
+    if (reach > kMostReach || floats > kMostFloats / reach) return false;
+    floats *= reach;
+  }
   const TileKernel& kernel = params.input == InputKind::kReal ? family.reals : family.bits;
   // Vector operations per output pixel, tap and group; a load for each makes planar ones cost
   // double.

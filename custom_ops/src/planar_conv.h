@@ -15,7 +15,7 @@ class PlanarConv : public BinaryConv {
  public:
   PlanarConv(const ConvParams& params, const ConvConstants& constants, const KernelFamily& family);
 
-  // Whether this takes fewer vector operations than tiles do.
+  // Whether this takes fewer vector operations than tiles do, and hardly more memory.
   static bool Suits(const ConvParams& params, const KernelFamily& family);
 
   void Run(const float* x, const ImageShape& x_shape, float* y, const ImageShape& y_shape,

@@ -136,27 +136,30 @@ TiledConv::Placement TiledConv::PlaceTaps(const OutputTile& tile, const Block& b
   placement.rows = tile.rows;
   placement.columns = tile.columns;
   placement.any = rows.size() > 0 && columns.size() > 0;
-  placement.first = panel.x + block.words.first * word +
-                    (rows.first * params_.dilation[0] - params_.pad_begin[0]) * line +
-                    (columns.first * params_.dilation[1] - params_.pad_begin[1]) * pixel;
-  placement.down = params_.stride[0] * line;
-  placement.right = params_.stride[1] * pixel;
+  if (!placement.any) return placement;
+  placement.x = panel.x + block.words.first * word;
+  placement.row = rows.first * params_.dilation[0] - params_.pad_begin[0];
+  placement.column = columns.first * params_.dilation[1] - params_.pad_begin[1];
+  placement.line = line;
+  placement.pixel = pixel;
+  placement.stride = params_.stride;
 
   Tile& placed = placement.tile;
+  placed.x_pixel = 0;
   placed.lanes = panel.lanes;
   placed.planes = planes_;
   placed.rows = rows.size();
   placed.columns = columns.size();
   placed.words = block.words.size();
-  placed.x_row = params_.dilation[0] * line;
-  placed.x_column = params_.dilation[1] * pixel;
+  placed.x_row = placed.rows > 1 ? params_.dilation[0] * line : 0;
+  placed.x_column = placed.columns > 1 ? params_.dilation[1] * pixel : 0;
   placed.x_plane = image.plane_bytes;
   placed.w = weights.first + (rows.first - block.rows.first) * weights.row +
              (columns.first - block.columns.first) * weights.column;
   placed.w_row = weights.row;
   placed.w_column = weights.column;
   // Taps that are neighbours in the image and in the weights are one longer run of words.
-  if (placed.x_column == placed.words * word &&
+  if (placed.columns > 1 && placed.x_column == placed.words * word &&
       placed.w_column == placed.words * kernel_.panel * word) {
     placed.words *= placed.columns;
     placed.columns = 1;

@@ -40,12 +40,15 @@ class TiledConv : public BinaryConv {
     float zero[kMaxPanel];
   };
   // Where the kernel finds one block's part of a tile's taps; the same for all tiles with the same
-  // taps, but for the pixels.
+  // taps, but for the pixels. Only places inside the image become addresses: strides and paddings
+  // alone may reach further than memory.
   struct Placement {
     Range rows{-1, -1}, columns{-1, -1};  // the tile's
-    bool any;                             // whether some are in the block
-    const unsigned char* first;           // the first word for output pixel (0, 0)
-    int64_t down, right;                  // bytes from output pixel to output pixel
+    bool any;                             // whether some are in the block; if not, no more is set
+    const unsigned char* x;               // the block's first word of the image's first pixel
+    int64_t row, column;                  // of the first tap, for output pixel (0, 0)
+    int64_t line, pixel;                  // bytes from row to row, from pixel to pixel
+    std::array<int64_t, 2> stride;
     Tile tile;
 
     bool Suits(const OutputTile& other) const {
@@ -54,8 +57,9 @@ class TiledConv : public BinaryConv {
     Tile At(const OutputTile& output) const {
       Tile placed = tile;
       placed.pixels = output.pixels;
-      placed.x = first + output.row * down + output.column * right;
-      placed.x_pixel = output.down ? down : right;
+      placed.x =
+          x + (row + output.row * stride[0]) * line + (column + output.column * stride[1]) * pixel;
+      if (output.pixels > 1) placed.x_pixel = output.down ? stride[0] * line : stride[1] * pixel;
       return placed;
     }
   };
