@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 LIBRARY := $(wildcard custom_ops/CMakeLists.txt custom_ops/include/* custom_ops/src/* custom_ops/src/*/*)
 
-.PHONY: help demo test test-arm soak bench lint format clean
+.PHONY: help demo test test-arm test-runtimes soak bench lint format clean
 
 help:  ## What there is to make.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/installed  ## Compress the embedded detector 20 times, with fine-tuning (five minutes at most).
 	$(BIN)/python examples/street/demo.py
@@ -18,9 +18,18 @@ demo: $(VENV)/installed  ## Compress the embedded detector 20 times, with fine-t
 test: $(VENV)/installed  ## Run the tests.
 	$(BIN)/python -m pytest -n 2
 
-test-arm: $(VENV)/installed  ## Run the kernels for 64-bit Arm in an emulator; installs it with apt-get.
+ARM_RUNTIME := build/onnxruntime-aarch64
+
+test-arm: $(VENV)/installed  ## Run kernels and the C++ example for 64-bit Arm (apt-get).
 	apt-get install -y -q g++-aarch64-linux-gnu qemu-user-static
-	$(BIN)/python -m pytest tests/custom_ops/test_kernels.py -k arm
+	rm -rf $(ARM_RUNTIME)
+	$(BIN)/python -m pip download --quiet --no-deps --only-binary :all: --platform manylinux_2_28_aarch64 --python-version 3.12 \
+		--dest $(ARM_RUNTIME) onnxruntime==1.23.2  # 1.31 itself crashes in qemu 7.2
+	$(BIN)/python -m zipfile -e $(ARM_RUNTIME)/*.whl $(ARM_RUNTIME)
+	$(BIN)/python -m pytest tests/custom_ops/test_kernels.py tests/deploy -k arm
+
+test-runtimes: $(VENV)/installed  ## Run a compressed model in versions of ONNX Runtime from 1.17 on.
+	$(BIN)/python tests/deploy/ort_matrix.py
 
 soak: $(VENV)/installed  ## Kill a compression fifty times and resume it; every end has the same bits (minutes).
 	$(BIN)/python tests/soak/kills.py
