@@ -39,9 +39,9 @@ CELLS_A_BOX = 10
 BOX_WEIGHT = 7.5
 """How much boxes count against scores; half of what they do in YOLOv8's training."""
 
-LATENT_RATE, SCALE_RATE, REAL_RATE = 1e-2, 1e-4, 2e-4
+LATENT_RATE, SCALE_RATE, REAL_RATE = 3e-2, 1e-4, 5e-4
 """Adam's learning rates: of the weights behind the signs, whose mean magnitude is 1; of the scales of binary
-layers; of everything else."""
+layers; of everything else. As in distillation."""
 
 
 @dataclass(frozen=True)
