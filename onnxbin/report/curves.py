@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from onnxbin.benchmark.machine import physical_cores
 from onnxbin.report.figures import Figures
 from onnxbin.report.measure import ROUNDS
 from onnxbin.report.plots import Curve, Point
@@ -41,8 +40,8 @@ def curves(figures: Figures) -> dict[str, Curve]:
             original=figures.original.latency,
             share=False,
             form="{:.1f} ms",
-            caption=f"Latency of one image with {physical_cores()} threads: the median and the quartiles of "
-            f"{ROUNDS} runs of each model, all in turns." + _measured(timed, figures),
+            caption="Latency of one image on one thread, by its processor time: the median and the "
+            f"quartiles of {ROUNDS} runs of each model, all in turns." + _measured(timed, figures),
         )
     return found
 

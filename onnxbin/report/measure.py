@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from onnxbin.benchmark.contender import Contender
-from onnxbin.benchmark.latency import Timing, alternate
-from onnxbin.benchmark.machine import physical_cores
+from onnxbin.benchmark.latency import Timing, alternate, clock
 from onnxbin.detection import Detector, LabelledSet, evaluate
 
 MOST_MODELS = 20
@@ -52,7 +51,7 @@ def average_precisions(
 
 
 def latencies(contenders: Mapping[int, Contender], progress: Progress) -> dict[int, Timing]:
-    """The time for one image of each model, all in turns, on one thread a core."""
+    """The processor time for one image of each model, all in turns, on one thread."""
     progress(f"latency of {len(contenders)} models, in turns")
-    calls = [partial(entry.run, entry.session(physical_cores())) for entry in contenders.values()]
-    return dict(zip(contenders, alternate(calls, ROUNDS), strict=True))
+    calls = [partial(entry.run, entry.session(1)) for entry in contenders.values()]
+    return dict(zip(contenders, alternate(calls, ROUNDS, clock(1)), strict=True))
