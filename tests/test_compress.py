@@ -172,9 +172,7 @@ def test_ctrl_c_writes_what_was_finished(model, photos):
             if step.number == 3:
                 raise KeyboardInterrupt
 
-    result = onnxbin.compress(
-        model, finetune=False, images=photos, profile="yolov4", listener=Impatient()
-    )
+    result = onnxbin.compress(model, finetune=False, images=photos, profile="yolov4", listener=Impatient())
     assert not result.reached
     assert result.reason == "stopped by Ctrl-C"
     assert binary_nodes(result.path) == ["c2", "c3"]
