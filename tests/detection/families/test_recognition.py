@@ -120,7 +120,7 @@ def test_a_decoder_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(OnnxbinError, match=r"mine:wrong: gave boxes \[4\] and scores \[1\]"):
         Detector(model, family="mine:wrong")
     for name in ("mine:gone", "gone:corners", ":corners"):
-        with pytest.raises(OnnxbinError, match=f"decoder {name}"):
+        with pytest.raises(OnnxbinError, match=f"--family {name!r}"):
             Detector(model, family=name)
 
 
