@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import platform
 import zipfile
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ from onnx import ModelProto
 from onnxbin import model as files
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.records import Record, without_infinities
+from onnxbin.typed import typed
 from onnxbin.version import __version__
 
 FORMAT = 1
@@ -143,7 +145,7 @@ class RunFolder:
         """The finished steps."""
         try:
             return [_record(entry) for entry in self.curve["steps"]]
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self.damaged("curve.json", error) from None
 
     def model_path(self, step: int) -> Path:
@@ -232,7 +234,7 @@ class RunFolder:
     def _read_json(self, name: str) -> dict[str, Any]:
         try:
             content = json.loads((self.path / name).read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise self.damaged(name, error) from None
         if not isinstance(content, dict):
             raise self.damaged(name, ValueError("holds no JSON object"))
@@ -250,10 +252,14 @@ class RunFolder:
         if not path.exists():
             return None
         try:
+            with zipfile.ZipFile(path) as archive:
+                # As it was written: nothing in it is larger than the file, whatever it says.
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise ValueError("is compressed")
             with np.load(path, allow_pickle=False) as content:
                 arrays = {key: content[key] for key in content.files}
             progress = _progress(json.loads(arrays.pop("progress").tobytes()))
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # of damaged archives and arrays, zipfile and NumPy raise many kinds
             raise self.damaged(name, error) from None
         return progress, {key.partition("/")[2]: value for key, value in arrays.items()}
 
@@ -299,16 +305,18 @@ def _versions() -> dict[str, str]:
 
 
 def _record(content: Mapping[str, Any]) -> Record:
-    fields = {name: value for name, value in content.items() if name != "number"}
-    return Record(**{**fields, "shape": tuple(fields["shape"])})
+    record = typed(Record, {name: value for name, value in content.items() if name != "number"})
+    numbers = (record.ratio, record.share, record.difference, record.seconds)
+    sizes = (record.bases, *record.shape)
+    if not (all(map(math.isfinite, numbers)) and record.ratio > 0 and min(sizes) > 0 and len(sizes) == 5):
+        raise ValueError(f"step of {record.layer!r}: has numbers that no step can have")
+    return record
 
 
 def _progress(content: Mapping[str, Any]) -> Progress:
     turn = content["turn"]
-    return Progress(
-        **{
-            **content,
-            "records": tuple(_record(entry) for entry in content["records"]),
-            "turn": Turn(**turn) if turn is not None else None,
-        }
+    records = [_record(entry) for entry in content["records"]]
+    return typed(
+        Progress,
+        {**content, "records": records, "turn": typed(Turn, turn) if turn is not None else None},
     )

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from onnxbin.binarize import MAX_BASES
 from onnxbin.errors import OnnxbinError
 from onnxbin.images.preprocess import Channels, Resize
+from onnxbin.typed import typed
 
 FineTune = Callable[[Any, Any, Any], None]
 """A user's own training: called with the torch module, the training images and the step (a records.Step)."""
@@ -108,5 +109,4 @@ class Settings:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Settings:
         """Settings from what `to_json` gave. Raises TypeError where it is something else."""
-        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in content.items()}
-        return cls(**values)
+        return typed(cls, content)
