@@ -43,6 +43,10 @@ def load(path: str | os.PathLike[str]) -> Model:
     try:
         if path.is_dir():
             raise OnnxbinError(f"{path}: is a folder, expected an ONNX file")
+        if path.exists() and not path.is_file():  # a pipe or a device may have no end
+            raise OnnxbinError(f"{path}: is not a regular file, expected an ONNX file")
+        if path.stat().st_size > LARGEST:
+            raise OnnxbinError(f"{path}: has {path.stat().st_size} bytes, at most 2 GiB can be read")
         content = path.read_bytes()
     except OSError as error:
         raise OnnxbinError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -95,17 +99,25 @@ def _what_it_looks_like(content: bytes) -> str:
 
 
 def external_data_files(proto: ModelProto, folder: Path) -> list[Path]:
-    """The files that hold tensors of this model outside its own file."""
+    """The files that hold tensors of this model outside its own file, all of them below its folder.
+
+    Raises OnnxbinError where one is elsewhere or missing, or where tensors are said to be larger than 2 GiB.
+    """
     found = set()
+    total = 0
     for tensor in onnx.external_data_helper._get_all_tensors(proto):
         if onnx.external_data_helper.uses_external_data(tensor):
             info = onnx.external_data_helper.ExternalDataInfo(tensor)
+            where = f"{folder}: tensor {tensor.name!r} is stored in {info.location!r}"
             file = folder / info.location
+            if not file.resolve().is_relative_to(folder.resolve()):
+                raise OnnxbinError(f"{where}, outside the model's folder; nothing is read from there")
             if not file.is_file():
-                raise OnnxbinError(
-                    f"{folder}: tensor {tensor.name!r} is stored in {info.location!r}, missing"
-                )
+                raise OnnxbinError(f"{where}, missing")
             found.add(file)
+            total += info.length or file.stat().st_size  # many tensors may claim the same bytes
+    if total > LARGEST:
+        raise OnnxbinError(f"{folder}: its tensors have {total} bytes, at most 2 GiB can be read")
     return sorted(found)
 
 

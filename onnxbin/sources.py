@@ -276,4 +276,8 @@ def _external_locations(path: Path) -> list[str]:
         for tensor in tensors
         if onnx.external_data_helper.uses_external_data(tensor)
     }
-    return sorted(location for location in locations if ".." not in PurePosixPath(location).parts)
+    return sorted(location for location in locations if _is_below(PurePosixPath(location)))
+
+
+def _is_below(path: PurePosixPath) -> bool:
+    return not path.is_absolute() and ".." not in path.parts

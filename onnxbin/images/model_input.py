@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 
 from onnxbin.errors import OnnxbinError
+from onnxbin.images.source import MOST_PIXELS
 
 _DTYPES: dict[int, Literal["float32", "float16", "uint8"]] = {
     onnx.TensorProto.FLOAT: "float32",
@@ -63,6 +64,11 @@ class ImageInput:
         if any(want and got != want for got, want in zip((height, width), fixed, strict=True)):
             raise OnnxbinError(
                 f"image input '{value.name}' is {_shape_text(value)}, which {height}x{width} does not fit"
+            )
+        if not 0 < height * width <= MOST_PIXELS or height < 0:
+            raise OnnxbinError(
+                f"image input '{value.name}' is of {height} x {width} pixels; "
+                f"expected at most {MOST_PIXELS // 10**6} million"
             )
         return cls(value.name, height, width, layout, _DTYPES[kind])
 

@@ -7,9 +7,10 @@ for the check.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from onnxbin.errors import OnnxbinError
+from onnxbin.errors import OnnxbinError, first_line
 
 Pixels = npt.NDArray[np.uint8]
 """A decoded image: uint8 [height, width, 3], red first."""
@@ -28,8 +29,9 @@ _FORMATS = ("JPEG", "PNG")
 _ORIENTATION = 0x0112  # the EXIF tag
 # Some cameras append data after the image; this much is looked through for the end marker.
 _TAIL_BYTES = 4096
-# What Pillow raises on damaged data, depending on where the damage is.
-_DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+MOST_PIXELS = 100_000_000
+"""Of an image: a small file may claim to be so large that decoding it fills the memory."""
 
 
 class ImageSource(Protocol):
@@ -113,7 +115,7 @@ def read_coco(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OnnxbinError(f"{path}: not a JSON file: {error}") from None
     images = content.get("images") if isinstance(content, dict) else None
     if not isinstance(images, list) or not all(
@@ -129,25 +131,19 @@ def read_image(path: Path, enough: int | None = None) -> Pixels:
 
     enough: see ImageFiles. Raises OnnxbinError naming the file.
     """
-    try:
-        with Image.open(path, formats=_FORMATS) as image:
-            if enough is not None:
-                image.draft("RGB", (enough, enough))
-            # Asks before decoding: ImageOps would otherwise copy every upright image.
-            upright = ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
-            return np.asarray(upright.convert("RGB"))
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from None
+    with _opened(path) as image:
+        if enough is not None:
+            image.draft("RGB", (enough, enough))
+        # Asks before decoding: ImageOps would otherwise copy every upright image.
+        upright = ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
+        return np.asarray(upright.convert("RGB"))
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """The (height, width) that `read_image` would give, by the header; raises OnnxbinError as it does."""
-    try:
-        with Image.open(path, formats=_FORMATS) as image:
-            # Orientations 5 to 8 lie on their side.
-            return image.size if image.getexif().get(_ORIENTATION, 1) >= 5 else image.size[::-1]
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from None
+    with _opened(path) as image:
+        # Orientations 5 to 8 lie on their side.
+        return image.size if image.getexif().get(_ORIENTATION, 1) >= 5 else image.size[::-1]
 
 
 def read_text(path: Path) -> str:
@@ -161,20 +157,34 @@ def read_text(path: Path) -> str:
 
 
 def _check(path: Path) -> None:
-    try:
-        with Image.open(path, formats=_FORMATS) as image:
-            marker = b"IEND" if image.format == "PNG" else b"\xff\xd9"
-            if image.mode[0] in "IF":
-                raise OnnxbinError(
-                    f"{path}: more than 8 bits a channel (mode {image.mode}); convert it to 8 bits"
-                )
+    with _opened(path) as image:
+        marker = b"IEND" if image.format == "PNG" else b"\xff\xd9"
+        if image.mode[0] in "IF":
+            raise OnnxbinError(
+                f"{path}: more than 8 bits a channel (mode {image.mode}); convert it to 8 bits"
+            )
         with path.open("rb") as file:
             file.seek(-min(_TAIL_BYTES, path.stat().st_size), os.SEEK_END)
             complete = marker in file.read()
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from None
     if not complete:
         read_image(path)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image, its header read; what goes wrong with it, then or later, is an OnnxbinError."""
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                size = f"{image.width} x {image.height}"
+                raise OnnxbinError(
+                    f"{path}: has {size} pixels, at most {MOST_PIXELS // 10**6} million are read"
+                )
+            yield image
+    except OnnxbinError:
+        raise
+    except Exception as error:  # what Pillow raises on damaged data depends on where the damage is
+        raise _unreadable(path, error) from None
 
 
 def _unreadable(path: Path, error: Exception) -> OnnxbinError:
@@ -184,4 +194,4 @@ def _unreadable(path: Path, error: Exception) -> OnnxbinError:
         return OnnxbinError(f"{path}: may not be read: permission denied")
     if isinstance(error, UnidentifiedImageError):
         return OnnxbinError(f"{path}: not a JPEG or PNG image, whatever its name says; remove or replace it")
-    return OnnxbinError(f"{path}: damaged image ({error}); remove or replace it")
+    return OnnxbinError(f"{path}: damaged image ({first_line(error)}); remove or replace it")
