@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # for programmers; what users should know is printed as a line
     try:
         # Here, not above: the imports take a moment, in which Ctrl-C must not give a traceback either.
         from onnxbin_cli.group import run

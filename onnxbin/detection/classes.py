@@ -43,6 +43,6 @@ def class_names(model: onnx.ModelProto, count: int) -> list[str] | None:
         try:
             names = ast.literal_eval(recorded)
             return [str(names[index]) for index in range(len(names))]
-        except (ValueError, SyntaxError, KeyError, TypeError):
+        except (ValueError, SyntaxError, KeyError, TypeError, MemoryError, RecursionError):
             pass  # some other exporter's "names"
     return {80: COCO, 91: _coco_by_id(), 20: VOC}.get(count)

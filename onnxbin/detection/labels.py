@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,11 @@ from onnxbin.detection.matching import Truth
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import find_images
 from onnxbin.images.source import SUFFIXES, image_size, read_coco, read_text
+
+_FARTHEST = 1e9
+"""Pixels: a box that reaches further is a mistake; its area would not fit float32."""
+
+_MOST_CLASSES = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +50,10 @@ class _Label:
     ignored: bool = False
 
     def __post_init__(self) -> None:
-        if not all(map(math.isfinite, self.box)):
-            raise ValueError(f"box {self.box} is not finite")
+        if not all(abs(edge) <= _FARTHEST for edge in self.box):  # NaN is not either
+            raise ValueError(f"box {self.box} is not finite, or too far out to be in an image")
+        if not 0 <= self.class_index < _MOST_CLASSES:
+            raise ValueError(f"class {self.class_index}, expected 0 to {_MOST_CLASSES - 1}")
 
 
 def read_labels(path: Path) -> LabelledSet:
@@ -78,10 +84,10 @@ def _read_coco_labels(path: Path) -> LabelledSet:
     try:
         categories = [(category["id"], str(category["name"])) for category in content["categories"]]
         labels: dict[Any, list[_Label]] = {image["id"]: [] for image in content["images"]}
+        position = {identity: index for index, (identity, _) in enumerate(categories)}
         annotations = list(content["annotations"])
     except (KeyError, TypeError) as error:
         raise OnnxbinError(f"{path}: not a labelled COCO file: missing or malformed {error}") from None
-    position = {identity: index for index, (identity, _) in enumerate(categories)}
     for number, annotation in enumerate(annotations):
         try:
             x, y, width, height = (float(value) for value in annotation["bbox"])
@@ -91,7 +97,7 @@ def _read_coco_labels(path: Path) -> LabelledSet:
             labels[annotation["image_id"]].append(label)
         except KeyError as error:
             raise OnnxbinError(f"{path}: annotation {number}: no field, image or category {error}") from None
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
             raise OnnxbinError(f"{path}: annotation {number}: {error}") from None
     images = [
         LabelledImage(
@@ -163,8 +169,8 @@ def _yolo_labels(path: Path, image: Path) -> list[_Label]:
         try:
             kind, *shares = line.split()
             cx, cy, w, h = (float(share) for share in shares)
-            if int(kind) < 0 or max(cx, cy, w, h) > 1.01:
-                raise ValueError("a class below 0, or coordinates in pixels")
+            if max(cx, cy, w, h) > 1.01:
+                raise ValueError("coordinates in pixels")
             box = ((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
             labels.append(_Label(box, int(kind)))
         except ValueError as error:
