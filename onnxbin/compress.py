@@ -69,7 +69,8 @@ def resume(
     """Go on with a run that was stopped, with the same result as if it had not been.
 
     run: its folder. until_ratio, max_drop: another goal, to go further or to be content with less.
-    finetune: your function again, where it is no function of a module.
+    finetune: your function again, or its name, where the run is fine-tuned by one: no folder says which code
+    is run.
     Raises OnnxbinError where the folder is damaged, or the model or the images are not those of the run.
     """
     folder = RunFolder.open(Path(run))
@@ -80,6 +81,11 @@ def resume(
         sha256, images = description["model"]["sha256"], description["images"]
     except (KeyError, TypeError) as error:
         raise OnnxbinError(f"{folder.path}: is damaged: run.json: {error}") from None
+    if isinstance(wanted.finetune, str) and finetune is None:
+        raise OnnxbinError(
+            f"{folder.path}: is fine-tuned by {wanted.finetune}; a run folder alone starts no code: "
+            "name the function again by --finetune"
+        )
     changes: dict[str, Any] = {"until_ratio": until_ratio, "max_drop": max_drop, "finetune": finetune}
     wanted = replace(wanted, **{name: value for name, value in changes.items() if value is not None})
     original = files.load(source)
