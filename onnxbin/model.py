@@ -20,6 +20,9 @@ from onnxbin.errors import OnnxbinError, first_line
 LARGEST = 2**31 - 1
 """Bytes that one protobuf message can hold."""
 
+MOST_SUBGRAPHS = 1000
+"""Of If, Loop and Scan, however deep: the time that onnx_graphsurgeon takes grows with their square."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -57,6 +60,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         if size > LARGEST:
             raise OnnxbinError(f"{path}: has {size} bytes with its external data, at most 2 GiB can be read")
         onnx.load_external_data_for_model(proto, str(path.parent))
+        _check_subgraphs(path, proto)
         onnx.checker.check_model(proto)
     except (onnx.checker.ValidationError, OSError, ValueError) as error:
         raise OnnxbinError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
@@ -96,6 +100,17 @@ def _what_it_looks_like(content: bytes) -> str:
         if content.startswith(signature):
             return f"it looks like {name}"
     return f"its {len(content)} bytes do not parse"
+
+
+def _check_subgraphs(path: Path, proto: ModelProto) -> None:
+    count = 0
+    waiting = [proto.graph]
+    while waiting:
+        for attribute in (a for node in waiting.pop().node for a in node.attribute):
+            waiting += [attribute.g] if attribute.HasField("g") else attribute.graphs
+        count += 1
+        if count + len(waiting) > MOST_SUBGRAPHS:
+            raise OnnxbinError(f"{path}: has more than {MOST_SUBGRAPHS} subgraphs, which no network has")
 
 
 def external_data_files(proto: ModelProto, folder: Path) -> list[Path]:

@@ -116,7 +116,7 @@ class Preprocessing:
             for name in ("mean", "std"):
                 content[name] = tuple(float(v) for v in content[name])
             return cls(**content)
-        except (TypeError, ValueError) as error:
+        except (OverflowError, RecursionError, TypeError, ValueError) as error:
             raise OnnxbinError(f"preprocessing {text[:80]!r} is not what onnxbin writes: {error}") from None
 
     def _place(self, pixels: Pixels, target: ImageInput) -> tuple[Pixels, Geometry]:
