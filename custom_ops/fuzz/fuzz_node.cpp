@@ -21,7 +21,7 @@ namespace onnxbin::fuzz {
 namespace {
 
 // More than this many elements no tensor has, and no more products are summed in one run.
-constexpr int64_t kMostElements = 1 << 16, kMostProducts = 1 << 20;
+constexpr int64_t kMostElements = 1 << 15, kMostProducts = 1 << 17;
 
 constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
 constexpr int64_t kInteger32 = std::numeric_limits<int32_t>::max();
