@@ -11,10 +11,13 @@ struct Band {
 };
 
 std::vector<Band> CutIntoBands(const ConvParams& params, int axis, int64_t in_size,
-                               int64_t out_size) {
+                               Range all_outputs) {
   const int64_t dilation = params.dilation[axis];
+  // Outputs before this one have all taps, once one of them has.
+  const int64_t reach = in_size + params.pad_begin[axis] - (params.kernel[axis] - 1) * dilation;
+  const int64_t inside = (reach + params.stride[axis] - 1) / params.stride[axis];
   std::vector<Band> bands;
-  for (int64_t out = 0; out < out_size; ++out) {
+  for (int64_t out = all_outputs.first; out < all_outputs.last; ++out) {
     const int64_t origin = out * params.stride[axis] - params.pad_begin[axis];
     // Taps t with 0 <= origin + t * dilation < in_size.
     const int64_t first = origin < 0 ? (-origin + dilation - 1) / dilation : 0;
@@ -25,6 +28,10 @@ std::vector<Band> CutIntoBands(const ConvParams& params, int axis, int64_t in_si
     } else {
       bands.push_back({{out, out + 1}, taps});
     }
+    if (taps.size() == params.kernel[axis] && out + 1 < inside) {
+      out = std::min(inside, all_outputs.last) - 1;
+      bands.back().outputs.last = out + 1;
+    }
   }
   return bands;
 }
@@ -32,9 +39,9 @@ std::vector<Band> CutIntoBands(const ConvParams& params, int axis, int64_t in_si
 }  // namespace
 
 std::vector<OutputTile> CutIntoTiles(const ConvParams& params, const ImageShape& x,
-                                     const ImageShape& y, int max_pixels) {
-  const std::vector<Band> row_bands = CutIntoBands(params, 0, x.height, y.height);
-  const std::vector<Band> column_bands = CutIntoBands(params, 1, x.width, y.width);
+                                     const ImageShape& y, Range y_rows, int max_pixels) {
+  const std::vector<Band> row_bands = CutIntoBands(params, 0, x.height, y_rows);
+  const std::vector<Band> column_bands = CutIntoBands(params, 1, x.width, {0, y.width});
   std::vector<OutputTile> tiles;
   for (const Band& rows : row_bands) {
     for (const Band& columns : column_bands) {

@@ -34,10 +34,9 @@ struct OutputTile {
   Range rows, columns;  // the taps inside the image
 };
 
-// Tiles of at most `max_pixels` that cover the output plane of size `height` x `width` exactly
-// once.
+// Tiles of at most `max_pixels` that cover these rows of the output plane exactly once.
 std::vector<OutputTile> CutIntoTiles(const ConvParams& params, const ImageShape& x,
-                                     const ImageShape& y, int max_pixels);
+                                     const ImageShape& y, Range y_rows, int max_pixels);
 
 }  // namespace onnxbin
 

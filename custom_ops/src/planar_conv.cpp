@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "aligned_buffer.h"
 #include "quantizer.h"
+#include "scratch_buffer.h"
 
 namespace onnxbin {
 namespace {
@@ -119,7 +119,7 @@ void PlanarConv::Run(const float* x, const ImageShape& x_shape, float* y, const 
   const int64_t task_floats =
       CheckedProduct(layout.plane, params_.group_channels, "the padded input") + kPlanarSlack;
   const int64_t floats = CheckedProduct(task_floats, tasks, "the padded input");
-  AlignedBuffer buffer(static_cast<size_t>(
+  ScratchBuffer buffer(static_cast<size_t>(
       CheckedProduct(floats, static_cast<int64_t>(sizeof(float)), "the padded input")));
 
   std::vector<ptrdiff_t> offsets;

@@ -1,8 +1,11 @@
 #include "tiled_conv.h"
 
 #include <algorithm>
+#include <atomic>
+#include <new>
 
 #include "quantizer.h"
+#include "scratch_buffer.h"
 
 namespace onnxbin {
 namespace {
@@ -16,6 +19,10 @@ constexpr int64_t kTileSize = kMaxPixels * kMaxPanel;
 constexpr int64_t kTaskPixels = 64;
 // Words of a block for each lane: 64 KiB, which stay in the second-level cache, for 32 lanes.
 constexpr int64_t kBlockWords = 512;
+// Large images are computed in strips, each by one thread, which finds what it has packed in its
+// second-level cache: packed bytes of a strip, strips that are enough for the threads to share
+// evenly, and rows of a strip for each that its neighbour packs too.
+constexpr int64_t kStripBytes = int64_t{256} << 10, kLeastStrips = 8, kStripOverlap = 8;
 
 const TileKernel& ChooseKernel(const ConvParams& params, const KernelFamily& family) {
   if (params.input == InputKind::kReal) return family.reals;
@@ -71,14 +78,14 @@ TiledConv::Panel TiledConv::MakePanel(const Image& image, int64_t index) const {
   const int64_t m = group * params_.group_outputs() + first;
   return {index,
           static_cast<int>(std::min<int64_t>(params_.group_outputs() - first, kernel_.panel)),
-          image.x + group * image.group_bytes,
+          image.packed + group * image.group_bytes,
           image.y + m * image.y_shape.height * image.y_shape.width};
 }
 
-void TiledConv::PackImage(const float* x, const ImageShape& x_shape, unsigned char* packed,
-                          const Parallel& parallel) const {
-  const int64_t pixels = x_shape.height * x_shape.width;
-  const int64_t group_bytes = pixels * weights_.words() * kernel_.word_bytes;
+void TiledConv::PackRows(const Image& image, unsigned char* packed,
+                         const Parallel& parallel) const {
+  const int64_t width = image.x_shape.width;
+  const int64_t image_pixels = image.x_shape.height * width, pixels = image.x_rows.size() * width;
   const int64_t tasks = (pixels + kTaskPixels - 1) / kTaskPixels;
   parallel.For(static_cast<size_t>(params_.group * tasks), [&](size_t index) {
     const int64_t group = static_cast<int64_t>(index) / tasks;
@@ -88,15 +95,15 @@ void TiledConv::PackImage(const float* x, const ImageShape& x_shape, unsigned ch
       job.quantizer.thresholds += group * params_.group_channels * quantizer_.threshold_step;
     }
     job.planes = planes_;
-    job.x = x + group * params_.group_channels * pixels;
-    job.plane_pixels = pixels;
+    job.x = image.x + group * params_.group_channels * image_pixels + image.x_rows.first * width;
+    job.plane_pixels = image_pixels;
     job.channels = params_.group_channels;
     const int64_t task = static_cast<int64_t>(index) % tasks;
     job.first = pixels * task / tasks;
     job.count = pixels * (task + 1) / tasks - job.first;
-    job.words = packed + group * group_bytes;
+    job.words = packed + group * image.group_bytes;
     job.pixel_words = weights_.words();
-    job.plane_step = params_.group * group_bytes;
+    job.plane_step = image.plane_bytes;
     kernel_.pack(job);
   });
 }
@@ -138,7 +145,7 @@ TiledConv::Placement TiledConv::PlaceTaps(const OutputTile& tile, const Block& b
   placement.any = rows.size() > 0 && columns.size() > 0;
   if (!placement.any) return placement;
   placement.x = panel.x + block.words.first * word;
-  placement.row = rows.first * params_.dilation[0] - params_.pad_begin[0];
+  placement.row = rows.first * params_.dilation[0] - params_.pad_begin[0] - image.x_rows.first;
   placement.column = columns.first * params_.dilation[1] - params_.pad_begin[1];
   placement.line = line;
   placement.pixel = pixel;
@@ -279,46 +286,90 @@ Epilogue TiledConv::MakeEpilogue(const OutputTile& tile, const Image& image,
   return epilogue;
 }
 
-void TiledConv::Run(const float* x, const ImageShape& x_shape, float* y, const ImageShape& y_shape,
-                    const Parallel& parallel) const {
-  // Where pixels have nothing to do with their neighbours, an image is one long row: longer tiles.
-  if (params_.IsPointwise() && x_shape.height > 1) {
-    const int64_t pixels = x_shape.height * x_shape.width;
-    return Run(x, {x_shape.batch, x_shape.channels, 1, pixels}, y,
-               {y_shape.batch, y_shape.channels, 1, pixels}, parallel);
-  }
-  const std::vector<OutputTile> tiles = CutIntoTiles(params_, x_shape, y_shape, kernel_.pixels);
-  const int64_t pixels = x_shape.height * x_shape.width;
+Range TiledConv::RowsOfInput(Range y_rows, int64_t height) const {
+  const int64_t first = y_rows.first * params_.stride[0] - params_.pad_begin[0];
+  const int64_t last = (y_rows.last - 1) * params_.stride[0] - params_.pad_begin[0] +
+                       (params_.kernel[0] - 1) * params_.dilation[0] + 1;
+  return Intersection({0, height}, {first, last});
+}
+
+int64_t TiledConv::RowsOfStrip(const ImageShape& x_shape, const ImageShape& y_shape) const {
+  const int64_t row_bytes = std::max<int64_t>(
+      planes_ * params_.group * x_shape.width * weights_.words() * kernel_.word_bytes, 1);
+  const int64_t task_pixels = kTaskTilesOfReals * kernel_.pixels;
+  // The rows that two neighbours both pack.
+  const int64_t shared =
+      std::max<int64_t>((params_.kernel[0] - 1) * params_.dilation[0] + 1 - params_.stride[0], 0);
+  const int64_t x_rows = std::max(kStripBytes / row_bytes, kStripOverlap * shared);
+  return std::max(
+      {x_rows / params_.stride[0], task_pixels / std::max<int64_t>(y_shape.width, 1), int64_t{1}});
+}
+
+void TiledConv::RunRows(Image image, const Parallel& parallel) const {
+  image.x_rows = RowsOfInput(image.y_rows, image.x_shape.height);
+  const int64_t pixels = image.x_rows.size() * image.x_shape.width;
   const int64_t pixel_bytes = weights_.words() * kernel_.word_bytes;
-  Image image;
-  image.x_shape = x_shape;
-  image.y_shape = y_shape;
   image.group_bytes = CheckedProduct(pixels, pixel_bytes, "the packed input");
   image.plane_bytes = CheckedProduct(params_.group, image.group_bytes, "the packed input");
-  AlignedBuffer packed(
+  ScratchBuffer packed(
       static_cast<size_t>(CheckedProduct(image.plane_bytes, planes_, "the packed input")));
-  image.x = packed.data();
+  image.packed = packed.data();
+  PackRows(image, packed.data(), parallel);
 
+  const std::vector<OutputTile> tiles =
+      CutIntoTiles(params_, image.x_shape, image.y_shape, image.y_rows, kernel_.pixels);
   const int64_t panels = params_.group * weights_.panels();
   const int64_t tile_count = static_cast<int64_t>(tiles.size());
   const bool reals = kernel_.element == Element::kReals;
   const int64_t task_tiles = reals ? kTaskTilesOfReals : kTaskTiles;
   const int64_t tasks = (tile_count + task_tiles - 1) / task_tiles;
+  // Neighbouring tasks share a panel of weights.
+  parallel.For(static_cast<size_t>(panels * tasks), [&](size_t index) {
+    const Panel panel = MakePanel(image, static_cast<int64_t>(index) / tasks);
+    const int64_t task = static_cast<int64_t>(index) % tasks;
+    const int64_t first = tile_count * task / tasks;
+    const int64_t count = tile_count * (task + 1) / tasks - first;
+    if (reals) {
+      RunReals(tiles.data() + first, count, image, panel);
+    } else {
+      RunIntegers(tiles.data() + first, count, image, panel);
+    }
+  });
+}
+
+void TiledConv::Run(const float* x, const ImageShape& x_shape, float* y, const ImageShape& y_shape,
+                    const Parallel& parallel) const {
+  // Where pixels have nothing to do with their neighbours, an image is one long column: longer
+  // tiles, and strips of any length.
+  if (params_.IsPointwise() && x_shape.width > 1) {
+    const int64_t pixels = x_shape.height * x_shape.width;
+    return Run(x, {x_shape.batch, x_shape.channels, pixels, 1}, y,
+               {y_shape.batch, y_shape.channels, pixels, 1}, parallel);
+  }
+  Image image;
+  image.x_shape = x_shape;
+  image.y_shape = y_shape;
+  const int64_t strips = y_shape.height / RowsOfStrip(x_shape, y_shape);
   for (int64_t n = 0; n < x_shape.batch; ++n) {
-    PackImage(x + n * x_shape.channels * pixels, x_shape, packed.data(), parallel);
+    image.x = x + n * x_shape.channels * x_shape.height * x_shape.width;
     image.y = y + n * y_shape.channels * y_shape.height * y_shape.width;
-    // Neighbouring tasks share a panel of weights.
-    parallel.For(static_cast<size_t>(panels * tasks), [&](size_t index) {
-      const Panel panel = MakePanel(image, static_cast<int64_t>(index) / tasks);
-      const int64_t task = static_cast<int64_t>(index) % tasks;
-      const int64_t first = tile_count * task / tasks;
-      const int64_t count = tile_count * (task + 1) / tasks - first;
-      if (reals) {
-        RunReals(tiles.data() + first, count, image, panel);
-      } else {
-        RunIntegers(tiles.data() + first, count, image, panel);
+    if (strips < kLeastStrips) {
+      image.y_rows = {0, y_shape.height};
+      RunRows(image, parallel);
+      continue;
+    }
+    std::atomic<bool> out_of_memory{false};
+    parallel.For(static_cast<size_t>(strips), [&](size_t index) {
+      const int64_t strip = static_cast<int64_t>(index);
+      Image part = image;
+      part.y_rows = {y_shape.height * strip / strips, y_shape.height * (strip + 1) / strips};
+      try {
+        RunRows(part, Serial());
+      } catch (const std::bad_alloc&) {
+        out_of_memory = true;
       }
     });
+    if (out_of_memory) throw std::bad_alloc();
   }
 }
 

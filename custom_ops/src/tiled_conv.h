@@ -27,12 +27,14 @@ class TiledConv : public BinaryConv {
     const unsigned char* first;
     int64_t row, column;
   };
-  // What all tiles of an image share.
+  // One image, and the rows of its output that are computed together.
   struct Image {
-    const unsigned char* x;  // packed: [plane, group, row, column, word]
-    int64_t group_bytes, plane_bytes;
-    ImageShape x_shape, y_shape;
+    const float* x;
     float* y;
+    ImageShape x_shape, y_shape;
+    Range x_rows, y_rows;
+    const unsigned char* packed;  // x_rows: [plane, group, row, column, word]
+    int64_t group_bytes, plane_bytes;
   };
   // What integer sums are corrected by; the same for all tiles with the same taps.
   struct Offsets {
@@ -45,7 +47,7 @@ class TiledConv : public BinaryConv {
   struct Placement {
     Range rows{-1, -1}, columns{-1, -1};  // the tile's
     bool any;                             // whether some are in the block; if not, no more is set
-    const unsigned char* x;               // the block's first word of the image's first pixel
+    const unsigned char* x;               // the block's first word of the first packed pixel
     int64_t row, column;                  // of the first tap, for output pixel (0, 0)
     int64_t line, pixel;                  // bytes from row to row, from pixel to pixel
     std::array<int64_t, 2> stride;
@@ -71,8 +73,11 @@ class TiledConv : public BinaryConv {
     float* y;
   };
 
-  void PackImage(const float* x, const ImageShape& x_shape, unsigned char* packed,
-                 const Parallel& parallel) const;
+  Range RowsOfInput(Range y_rows, int64_t height) const;
+  // The least that is worth a strip of an image, in rows of output.
+  int64_t RowsOfStrip(const ImageShape& x_shape, const ImageShape& y_shape) const;
+  void RunRows(Image image, const Parallel& parallel) const;
+  void PackRows(const Image& image, unsigned char* packed, const Parallel& parallel) const;
   std::vector<Block> CutIntoBlocks() const;
   Panel MakePanel(const Image& image, int64_t index) const;
   // Where a block's weights of the first base are; those of reals are expanded into `expanded`

@@ -146,6 +146,21 @@ def test_threads_change_no_bit(threaded_runner: list[str], tmp_path: Path) -> No
     check(threaded_runner, tmp_path, cases, "3")
 
 
+def test_large_images_in_strips(threaded_runner: list[str], tmp_path: Path) -> None:
+    """Images whose packed input, of two megabytes and more, is made strip by strip."""
+    pointwise = Case(op=REAL, kernel=(1, 1), pads=(0, 0, 0, 0), group_outputs=3)
+    window = Case(op=REAL, group_channels=200, size=(140, 21), group_outputs=2)
+    cases = [
+        replace(pointwise, group_channels=181, size=(59, 53), batch=2),
+        replace(pointwise, group_channels=90, group=2, size=(3, 1050), bases=2),
+        replace(pointwise, op=QUANT, x_bits=8, group_channels=400, size=(73, 81)),
+        window,
+        replace(window, group_channels=120, size=(310, 19), strides=(2, 2), pads=(3, 0, 1, 2)),
+        replace(window, op=QUANT, x_bits=8, size=(290, 37), dilations=(2, 1), group_outputs=1),
+    ]
+    check(threaded_runner, tmp_path, cases, "3")
+
+
 @st.composite
 def random_cases(draw: st.DrawFn) -> Case:
     op, x_bits = draw(st.sampled_from(INPUTS))
