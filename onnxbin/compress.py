@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from onnxbin import model as files
-from onnxbin.errors import OnnxbinError
+from onnxbin.errors import OnnxbinError, Stopped
 from onnxbin.loop import Loop
 from onnxbin.measures import Measured, Measures
 from onnxbin.plan import Plan, plan
-from onnxbin.processes import Alone, Processes
+from onnxbin.processes import Alone, Processes, in_first
 from onnxbin.records import Listener, Result
 from onnxbin.run_folder import RunFolder, describe
 from onnxbin.run_images import RunImages
@@ -52,10 +52,9 @@ def compress(
     target = output_file(Path(output) if output is not None else None, original, ".binary.onnx")
     job = _Job(original, wanted, listener or Listener())
     description = describe(original, target, wanted.to_json(), job.images.description())
-    folder = Path(run) if run is not None else target.with_suffix(".run")
-    if job.processes.rank == 0:
-        return job.run(RunFolder.create(folder, description), target)
-    return job.run(RunFolder(folder), target)
+    folder = RunFolder(Path(run) if run is not None else target.with_suffix(".run"))
+    in_first(job.processes, lambda: folder.begin(description))
+    return job.run(folder, target)
 
 
 def resume(
@@ -86,17 +85,21 @@ def resume(
             f"{folder.path}: is fine-tuned by {wanted.finetune}; a run folder alone starts no code: "
             "name the function again by --finetune"
         )
+    _check_goal(folder, until_ratio, max_drop)
     changes: dict[str, Any] = {"until_ratio": until_ratio, "max_drop": max_drop, "finetune": finetune}
-    wanted = replace(wanted, **{name: value for name, value in changes.items() if value is not None})
+    changes = {name: value for name, value in changes.items() if value is not None}
+    looser = max_drop is not None and max_drop > (wanted.max_drop or 1.0)
+    wanted = replace(wanted, **changes)
+    if not source.is_file():
+        raise OnnxbinError(f"{source}: is gone; {folder.path} was begun with it: bring it back there")
     original = files.load(source)
     if original.sha256 != sha256:
         raise OnnxbinError(f"{source}: is not the model that {folder.path} was begun with: its bytes differ")
     files.check_writable(target)
     job = _Job(original, wanted, listener or Listener())
     job.images.check(images, folder.path)
-    if job.processes.rank == 0:
-        folder.hold()
-    return job.run(folder, target, resumed=True)
+    in_first(job.processes, lambda: folder.take_up({**description, "settings": wanted.to_json()}))
+    return job.run(folder, target, resumed=True, looser=looser)
 
 
 class _Job:
@@ -115,29 +118,31 @@ class _Job:
         self.processes, self._make_trainer = self._training()
         self._measures = Measures(self._plan, self.images.held_back, self.processes)
 
-    def run(self, folder: RunFolder, target: Path, resumed: bool = False) -> Result:
-        """Run the loop in a folder, and write what it has reached."""
-        loop = Loop(
-            self._plan,
-            self._settings,
-            self._measures,
-            self._make_trainer,
-            folder,
-            self.processes,
-            self._listener,
-            self._started,
-        )
+    def run(self, folder: RunFolder, target: Path, resumed: bool = False, looser: bool = False) -> Result:
+        """Run the loop in a folder that is held, and write what it has reached.
+
+        looser: more may be lost than when the run was begun, so that what was undone is tried again.
+        """
         try:
+            loop = Loop(
+                self._plan,
+                self._settings,
+                self._measures,
+                self._make_trainer,
+                folder,
+                self.processes,
+                self._listener,
+                self._started,
+            )
             if resumed:
-                loop.restore()
+                loop.restore(looser)
             reason, reached = loop.run()
             return self._write(loop, folder, target, reason, reached)
-        except BaseException:
-            if not loop.records and self.processes.rank == 0:
-                folder.discard()
-            raise
+        except KeyboardInterrupt:
+            raise Stopped(folder.path) from None
         finally:
-            folder.release()
+            if self.processes.rank == 0:
+                folder.end()
 
     def _write(self, loop: Loop, folder: RunFolder, target: Path, reason: str, reached: bool) -> Result:
         """Write the last kept model, be it the original with no layer binary."""
@@ -188,6 +193,10 @@ class _Job:
                 "or give --no-finetune"
             ) from None
         engine = Engine(self._settings.device)
+        if engine.count > 1 and self._function is not None:
+            raise OnnxbinError(
+                "--finetune: your own function trains in one process; start it without torchrun"
+            )
         if self._settings.batch_size < engine.count:
             raise OnnxbinError(
                 f"--batch-size {self._settings.batch_size}: expected at least {engine.count}, "
@@ -200,6 +209,21 @@ class _Job:
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
         self._listener.warned(text)
+
+
+def _check_goal(folder: RunFolder, until_ratio: float | None, max_drop: float | None) -> None:
+    """A run that is taken up again goes on; what it has passed is in its steps."""
+    records = folder.records()
+    if not records:
+        return
+    earlier = f"`onnxbin export {folder.path} --step N` gives the model of an earlier step"
+    if until_ratio is not None and until_ratio < records[-1].ratio:
+        raise OnnxbinError(
+            f"--until-ratio {until_ratio:g}: the run has already reached {records[-1].ratio:.2f}; {earlier}"
+        )
+    drop = records[-1].drop
+    if max_drop is not None and drop is not None and not drop <= max_drop:
+        raise OnnxbinError(f"--max-drop {max_drop:g}: the run has already lost {drop:.3f}; {earlier}")
 
 
 def _user_function(settings: Settings) -> FineTune | None:

@@ -1,5 +1,9 @@
 """The one exception type whose message is written for the person at the keyboard."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class OnnxbinError(Exception):
     """Something about the user's input or machine is wrong, and they can mend it.
@@ -8,6 +12,14 @@ class OnnxbinError(Exception):
     and, where there is one, the way out. The command line prints it and exits with status 2; anything
     else that escapes is a defect of onnxbin.
     """
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C before there was a model to write. run: the folder of the run, where its state was saved."""
+
+    def __init__(self, run: Path) -> None:
+        super().__init__()
+        self.run = run
 
 
 def first_line(error: BaseException) -> str:

@@ -16,12 +16,12 @@ from onnx import ModelProto
 
 from onnxbin.binarize import MAX_BASES
 from onnxbin.budget import Budget
-from onnxbin.errors import first_line
+from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.layers import ConvLayer
 from onnxbin.measures import Measures
 from onnxbin.plan import Plan
 from onnxbin.priority import DamageQueue, FixedQueue, Queue
-from onnxbin.processes import Processes
+from onnxbin.processes import Processes, in_first
 from onnxbin.records import Listener, Record, Step
 from onnxbin.run_folder import Arrays, Progress, RunFolder, Turn
 from onnxbin.settings import Settings
@@ -82,6 +82,8 @@ class Loop:
         goal = self._settings.until_ratio
         try:
             while not (self.records and goal is not None and self.records[-1].ratio >= goal):
+                if self._out_of_time():
+                    return f"the time of --budget is up at {self.records[-1].ratio:.2f} times", goal is None
                 step = self._begin()
                 if step is None:
                     return self._end_of_layers()
@@ -94,16 +96,23 @@ class Loop:
             return "stopped by Ctrl-C", False
         except Exception as error:
             self.stopped = True
-            if not self.records:
-                raise
             turn = self._progress.turn
-            return f"stopped{f' at {turn.layer}' if turn else ''}: {first_line(error)}", False
+            what = first_line(error) if isinstance(error, OnnxbinError) else _described(error)
+            if self.records:
+                return f"stopped{f' at {turn.layer}' if turn else ''}: {what}", False
+            if isinstance(error, (RuntimeError, MemoryError)):
+                raise OnnxbinError(
+                    f"training fails: {what}; a smaller --batch-size takes less memory"
+                ) from error
+            raise
 
-    def restore(self) -> None:
-        """Go on where an earlier run in this folder has stopped."""
-        first = self._processes.rank == 0
-        finished = self._processes.agree(self._folder.read_finished() if first else None)
-        within = self._processes.agree(self._folder.read_turn() if first else None)
+    def restore(self, looser: bool = False) -> None:
+        """Go on where an earlier run in this folder has stopped.
+
+        looser: more may be lost now, so that layers whose turn was undone wait for another.
+        """
+        finished = in_first(self._processes, self._folder.read_finished)
+        within = in_first(self._processes, self._folder.read_turn)
         file, latest = "finished.npz", finished
         if within is not None and within[0].follows(finished[0] if finished is not None else Progress()):
             file, latest = "turn.npz", within
@@ -113,7 +122,11 @@ class Loop:
             except (KeyError, ValueError, RuntimeError) as error:
                 raise self._folder.damaged(file, error) from None
         if self.records:
-            self._model = self._folder.read_step(self._progress)
+            self._model = in_first(self._processes, lambda: self._folder.read_step(self._progress))
+        if looser:
+            again = dict.fromkeys(self._left_real(), 0.0)
+            self._queue.restore({**self._progress.waiting, **again})
+            self._progress = replace(self._progress, tried={}, waiting=self._queue.state())
         self._listener.resumed(self.records)
 
     def _go_on_from(self, progress: Progress, state: Arrays) -> None:
@@ -209,8 +222,7 @@ class Loop:
 
     def _undo(self, step: Step, record: Record) -> None:
         """Back to before the turn: a new trainer that goes on from what was saved then."""
-        first = self._processes.rank == 0
-        finished = self._processes.agree(self._folder.read_finished() if first else None)
+        finished = in_first(self._processes, self._folder.read_finished)
         progress = self._progress
         self._trainer = self._make_trainer()
         if finished is not None:
@@ -267,7 +279,9 @@ class Loop:
 
         model: with its layer binary. before: its agreement. seconds: what the turn has taken so far.
         """
-        goal, waiting = self._settings.until_ratio, len(self._queue.state())
+        more = self._settings.bases + 1
+        again = [name for name in self._left_real() if self._progress.tried[name] < more <= MAX_BASES]
+        goal, waiting = self._settings.until_ratio, len(self._queue.state()) + len(again)
         reaches = goal is not None and self._plan.original.file_bytes / model.ByteSize() >= goal
         left = 1 if reaches or not waiting else min(waiting + 1, max(2, self._expected() - len(self.records)))
         if self._settings.budget is None:
@@ -279,6 +293,12 @@ class Loop:
         found = [*(record.before or 0.0 for record in self.records), before]
         lost = [max(0.0, a - b) for a, b in zip(kept, found, strict=True)]
         return self._budget.steps(self.seconds, lost, left)
+
+    def _out_of_time(self) -> bool:
+        """Whether one more turn, be it without training, would take longer than there is."""
+        if self._budget is None or not self.records:
+            return False
+        return self._processes.agree(self.seconds + self._budget.turn_seconds > self._budget.seconds)
 
     def _expected(self) -> int:
         return self._plan.turns_until(self._settings.until_ratio)
@@ -306,3 +326,8 @@ class Loop:
     def _build(self) -> ModelProto:
         """The model as it would be written now."""
         return self._plan.build(self._trainer.real(), self._trainer.binary())
+
+
+def _described(error: Exception) -> str:
+    """An error that nobody foresaw, with its type."""
+    return f"{type(error).__name__}: {first_line(error)}"

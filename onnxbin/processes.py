@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
+
+from onnxbin.errors import OnnxbinError
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -23,6 +25,21 @@ class Processes(Protocol):
 
     def agree(self, value: Value) -> Value:
         """The first process's value, in all: for what depends on the clock."""
+
+
+def in_first(processes: Processes, function: Callable[[], Value]) -> Value:
+    """What the function gives in the first process, in all; where it raises OnnxbinError, all raise that."""
+    value: Value | None = None
+    message: str | None = None
+    if processes.rank == 0:
+        try:
+            value = function()
+        except OnnxbinError as error:
+            message = str(error)
+    value, message = processes.agree((value, message))
+    if message is not None:
+        raise OnnxbinError(message)
+    return cast(Value, value)
 
 
 class Alone:

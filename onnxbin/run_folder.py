@@ -82,27 +82,44 @@ class Progress:
 
 
 class RunFolder:
-    """A run folder on the disk. Held by one process at a time, from `create` or `hold` on."""
+    """A run folder on the disk. Held by one process at a time, from `begin` or `take_up` to `end`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = filelock.FileLock(path / "lock")
 
-    @classmethod
-    def create(cls, path: Path, description: Mapping[str, Any]) -> RunFolder:
-        """A folder for a new run, in place of a finished one or of one without a finished step.
+    def begin(self, description: Mapping[str, Any]) -> None:
+        """Make the folder for a new run, and hold it: where there is none, or in place of a finished run.
 
         description: JSON values, see `describe`. Raises OnnxbinError where the folder holds something else.
         """
-        folder = cls(path)
-        if path.exists():
-            folder._make_room()
-        with files.naming_write_errors(path):
-            (path / "steps").mkdir(parents=True, exist_ok=True)
-        folder.hold()
-        folder._write_json("run.json", {"format": FORMAT, **description})
-        folder.write_curve(())
-        return folder
+        if self.path.exists() and not self.path.is_dir():
+            raise OnnxbinError(f"{self.path}: is a file, expected a folder for the run; give another --run")
+        with files.naming_write_errors(self.path):
+            (self.path / "steps").mkdir(parents=True, exist_ok=True)
+        self.hold()
+        try:
+            self._make_room()
+            self._write_json("run.json", {"format": FORMAT, **description})
+        except BaseException:
+            self.release()
+            raise
+
+    def take_up(self, description: Mapping[str, Any]) -> None:
+        """Hold the folder of an earlier run, to go on with it; description: with its present goal."""
+        self.hold()
+        self._write_json("run.json", {"format": FORMAT, **description})
+        self.write_curve(tuple(self.records()))
+
+    def end(self) -> None:
+        """Let other processes have the folder; one in which nothing was reached is removed."""
+        if not (self._has_state() or self.curve.get("result")):
+            for path in (*self._steps(), *(self.path / name for name in ("curve.json", "run.json", "lock"))):
+                path.unlink(missing_ok=True)
+            for folder in (self.path / "steps", self.path):
+                with contextlib.suppress(OSError):  # somebody else has put something there
+                    folder.rmdir()
+        self.release()
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -133,7 +150,7 @@ class RunFolder:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What `create` was given."""
+        """What `begin` was given."""
         return self._read_json("run.json")
 
     @property
@@ -202,31 +219,30 @@ class RunFolder:
         """The state within the turn that was under way; None where none was."""
         return self._read_state("turn.npz")
 
-    def discard(self) -> None:
-        """Remove a folder in which no step was finished."""
-        for name in ("finished.npz", "turn.npz", "curve.json", "run.json", "lock"):
-            (self.path / name).unlink(missing_ok=True)
-        for folder in (self.path / "steps", self.path):
-            with contextlib.suppress(OSError):  # somebody else has put something there
-                folder.rmdir()
-
     def _make_room(self) -> None:
-        if not self.path.is_dir():
-            raise OnnxbinError(f"{self.path}: is a file, expected a folder for the run; give another --run")
-        if not any(self.path.iterdir()):
-            return
-        if not (self.path / "run.json").is_file():
-            raise OnnxbinError(f"{self.path}: holds something else than a run; name another folder by --run")
-        old = RunFolder.open(self.path)
-        old.hold()
-        if old.curve.get("result") is None and old.curve.get("steps"):
+        """Empty the folder of a finished run, or of one that has saved nothing."""
+        known = {"run.json", "curve.json", "finished.npz", "turn.npz", "lock", "steps", "report"}
+        strange = [p.name for p in self.path.iterdir() if p.name not in known and p.suffix != ".part"]
+        if strange:
             raise OnnxbinError(
-                f"{self.path}: holds an unfinished run of {len(old.records())} steps: go on with "
+                f"{self.path}: holds something else than a run ({min(strange)}); name another folder by --run"
+            )
+        if self._has_state() and (self.path / "run.json").exists() and not self.curve.get("result"):
+            raise OnnxbinError(
+                f"{self.path}: holds an unfinished run of {len(self.records())} steps: go on with "
                 f"`onnxbin compress --resume {self.path}`, delete it, or name another folder by --run"
             )
-        for path in (self.path / "finished.npz", self.path / "turn.npz", *self.path.glob("steps/*.onnx")):
+        # The curve first: should this be stopped half-way, it names no step that is gone.
+        self.write_curve(())
+        for path in (self.path / "finished.npz", self.path / "turn.npz", *self._steps()):
             path.unlink(missing_ok=True)
-        old.release()
+
+    def _has_state(self) -> bool:
+        return any((self.path / name).exists() for name in ("finished.npz", "turn.npz"))
+
+    def _steps(self) -> list[Path]:
+        """The files of steps, and what a killed process may have left of files that it was writing."""
+        return [*self.path.glob("steps/*.onnx"), *self.path.glob("**/.*.part")]
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
         files.write_atomically(self.path / name, json.dumps(content, indent=2).encode())
@@ -289,9 +305,11 @@ def describe(
 
 
 def digest_of(paths: list[Path]) -> str:
-    """A hash of files' names and sizes, to tell whether the images of a run are still the same."""
-    names = "\n".join(f"{path.name} {path.stat().st_size}" for path in paths)
-    return hashlib.sha256(names.encode()).hexdigest()
+    """A hash of files' names and bytes, to tell whether the images of a run are still the same."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -45,7 +45,7 @@ class RunImages:
         if description != self.description():
             raise OnnxbinError(
                 f"{run}: its images have changed: there were {description.get('count')}, now {self._count}, "
-                "or their names or sizes differ; bring them back, or start a new run"
+                "or their names or bytes differ; bring them back, or start a new run"
             )
 
 

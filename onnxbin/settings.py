@@ -83,6 +83,10 @@ class Settings:
             raise OnnxbinError(f"--budget {self.budget:g}: expected a time, such as 20m")
         if self.budget is not None and self.finetune is not True:
             raise OnnxbinError("--budget: is shared out over the built-in fine-tuning; leave it away")
+        if self.budget is not None and (self.steps_per_layer, self.last_steps) != (STEPS_PER_LAYER, 0):
+            raise OnnxbinError(
+                "--budget: decides how many steps there are; give no --steps-per-layer, --last-steps"
+            )
         if not 1 <= self.bases <= MAX_BASES:
             raise OnnxbinError(f"--bases {self.bases}: expected 1 to {MAX_BASES}")
         for name, choices in (("priority", Priority), ("rest", Rest), ("device", Device)):

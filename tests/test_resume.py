@@ -13,6 +13,7 @@ from PIL import Image
 
 import onnxbin
 from onnxbin import OnnxbinError, loop
+from onnxbin.errors import Stopped
 from onnxbin.run_folder import RunFolder
 
 
@@ -113,6 +114,52 @@ def test_an_early_stop_leaves_nothing(model, photos, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.onnx", "photos"]
 
 
+def test_what_was_saved_within_the_first_layer_is_kept(model, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVED_EVERY", 0.0)
+    whole = compress(model, photos, tmp_path / "whole.onnx")
+    with pytest.raises(Stopped) as stopped:
+        compress(model, photos, tmp_path / "part.onnx", listener=Stopping(1, 2))
+    assert stopped.value.run == tmp_path / "part.run"
+    with pytest.raises(Stopped):
+        onnxbin.resume(tmp_path / "part.run", listener=Stopping(1, 3))
+    assert onnxbin.resume(tmp_path / "part.run").path.read_bytes() == whole.path.read_bytes()
+
+
+def test_a_new_goal_is_remembered_and_what_was_undone_tried_again(model, photos, tmp_path):
+    strict = compress(model, photos, tmp_path / "part.onnx", max_drop=1e-4)
+    assert strict.steps == ()
+    looser = onnxbin.resume(strict.run, max_drop=1.0, listener=Stopping(2, 1))
+    assert len(looser.steps) == 1
+    assert len(onnxbin.resume(strict.run).steps) == 2
+    with pytest.raises(OnnxbinError, match="the run has already lost"):
+        onnxbin.resume(strict.run, max_drop=1e-4)
+    with pytest.raises(OnnxbinError, match="the run has already reached"):
+        onnxbin.resume(strict.run, until_ratio=1.01)
+
+
+def test_a_budget_ends_a_run(model, photos, tmp_path):
+    result = onnxbin.compress(
+        model, tmp_path / "small.onnx", images=photos, profile="yolov4", budget=0.001, until_ratio=9
+    )
+    assert len(result.steps) == 1
+    assert not result.reached
+    assert "the time of --budget is up" in result.reason
+
+
+@pytest.mark.parametrize("left", [[], ["steps"], ["steps", "run.json"], ["steps", ".run.json.x.part"]])
+def test_what_an_early_kill_leaves_makes_room(model, photos, tmp_path, left):
+    """A folder, with a step that no state knows, and half a file."""
+    run = tmp_path / "part.run"
+    run.mkdir()
+    for name in left:
+        if name == "steps":
+            (run / name).mkdir()
+            (run / name / "01.onnx").write_bytes(b"x")
+        else:
+            (run / name).write_text("{")
+    assert len(compress(model, photos, tmp_path / "part.onnx").steps) == 2
+
+
 def test_what_a_step_was_is_found_in_the_folder(model, photos, tmp_path):
     result = compress(model, photos, tmp_path / "small.onnx")
     folder = RunFolder.open(result.run)
@@ -163,8 +210,10 @@ def test_a_damaged_folder_is_named(model, photos, tmp_path, name, change, messag
         file.unlink()
     else:
         file.write_bytes(change(file.read_bytes()))
+    before = {path: path.read_bytes() for path in stopped.run.glob("**/*") if path.is_file()}
     with pytest.raises(OnnxbinError, match=message):
         onnxbin.resume(stopped.run)
+    assert {path: path.read_bytes() for path in stopped.run.glob("**/*") if path.is_file()} == before
 
 
 def test_another_model_or_other_images_are_refused(model, photos, tmp_path):

@@ -61,6 +61,8 @@ def evaluate(
         raise OnnxbinError("give --data (images with labels) or --images (without)")
     if images is not None and against is None:
         raise OnnxbinError("--images has no labels: name the model to compare with, by --against")
+    if images is not None and (classes or reasonable):
+        raise OnnxbinError("--class and --reasonable are about labels: --images has none")
     paths = [model] if against is None else [against, model]
     if data is not None:
         labels = read_labels(data)

@@ -7,6 +7,7 @@ import click
 from onnxbin import OnnxbinError, __version__
 from onnxbin_cli.bench import bench
 from onnxbin_cli.compress import compress
+from onnxbin_cli.console import is_first_process
 from onnxbin_cli.detect import detect
 from onnxbin_cli.doctor import doctor
 from onnxbin_cli.evaluate import evaluate
@@ -54,5 +55,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(message: str) -> int:
+    if not is_first_process():
+        return 2
     click.echo(f"onnxbin: {printable(message)}", err=True)
     return 2

@@ -24,8 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         status = run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("onnxbin: stopped by Ctrl-C; nothing was written", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        folder = getattr(error, "run", None)  # of a compression, which may have saved its state
+        resumable = folder is not None and folder.exists()
+        go_on = f"; to go on: onnxbin compress --resume {folder}" if resumable else ""
+        print(f"onnxbin: stopped by Ctrl-C; no model was written{go_on}", file=sys.stderr)
         status = 130
     except BrokenPipeError:
         status = 0  # the reader of our output has gone, as `| head` does

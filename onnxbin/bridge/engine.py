@@ -93,12 +93,6 @@ class Engine:
         agreed: Value = self._fabric.broadcast(value)
         return agreed
 
-    def agree_on(self, module: nn.Module) -> None:
-        """Give every process the first one's parameters."""
-        if self.count > 1:
-            for parameter in module.parameters():
-                torch.distributed.broadcast(parameter.data, src=0)
-
 
 def _multiplies_bfloat16() -> bool:
     """Whether this processor does so in hardware; elsewhere bfloat16 is emulated, and slower than float32."""

@@ -58,7 +58,6 @@ class NetworkTrainer:
                 raise OnnxbinError(
                     f"--finetune: your function fails at {step.layer.name}: {reason}"
                 ) from error
-            self._engine.agree_on(self._student)
 
     def rehearse(self) -> float:
         """How many seconds a training step takes; 0 where training is the user's own."""

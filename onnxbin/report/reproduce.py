@@ -27,9 +27,9 @@ def _options(settings: Settings) -> Iterator[str]:
         elif field.name == "input_size":
             yield from [option, "x".join(map(str, value))]
         elif field.name in ("mean", "std"):
-            yield from [option, ",".join(f"{part:g}" for part in value)]
+            yield from [option, ",".join(map(str, value))]
         elif field.name == "budget":
-            yield from [option, f"{value:.0f}s"]
+            yield from [option, f"{max(1, round(value))}s"]
         else:
             for item in value if isinstance(value, tuple) else [value]:
-                yield from [option, f"{item:g}" if isinstance(item, float) else str(item)]
+                yield from [option, str(item)]

@@ -158,7 +158,7 @@ def test_ctrl_c_before_the_first_layer_writes_nothing(model):
     finally:
         process.kill()
     assert process.returncode == 130
-    assert errors == "onnxbin: stopped by Ctrl-C; nothing was written\n"
+    assert errors == "onnxbin: stopped by Ctrl-C; no model was written\n"
     assert not model.with_suffix(".binary.onnx").exists()
 
 
