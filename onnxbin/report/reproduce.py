@@ -1,4 +1,4 @@
-"""The command line that repeats a run."""
+"""The command line that repeats a run, or the call in Python where the command line has no words for it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,17 @@ from onnxbin.settings import Settings
 
 def command_line(run: Run) -> str:
     """`onnxbin compress` with the settings of a run that are not the defaults."""
+    if run.settings.order is not None:
+        return _call(run)
     options = list(_options(run.settings))
     return shlex.join(["onnxbin", "compress", str(run.model), "-o", str(run.output), *options])
+
+
+def _call(run: Run) -> str:
+    values = [(f.name, getattr(run.settings, f.name), f.default) for f in fields(run.settings)]
+    changed = [f"{name}={value!r}" for name, value, default in values if value != default]
+    arguments = ", ".join([repr(str(run.model)), repr(str(run.output)), *changed])
+    return f"onnxbin.compress({arguments})"
 
 
 def _options(settings: Settings) -> Iterator[str]:

@@ -16,8 +16,25 @@ CASES = [
     Settings(until_ratio=20.0, images="/a folder/with 'quotes'", finetune=False),
     Settings(max_drop=0.1, input_size=(320, 640), mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0)),
     Settings(include=("a.*", "b"), exclude=("$c",), bases=2, finetune="module:function", seed=7),
-    Settings(budget=5400.0, batch_size=2, steps_per_layer=3, last_steps=9, priority="damage", device="cpu"),
+    Settings(budget=5400.0, batch_size=2, priority="damage", device="cpu"),
+    Settings(max_drop=0.1234567, steps_per_layer=3, last_steps=9, rest="float16"),
 ]
+
+
+def test_a_given_order_becomes_a_call(finished):
+    settings = Settings(order=("a", 'b"c'), max_drop=0.25, seed=3)
+    run = dataclasses.replace(read_run(finished.folder), settings=settings)
+    given = {}
+
+    class Called:
+        @staticmethod
+        def compress(model, output, **settings):
+            given.update(model=model, output=output, settings=settings)
+
+    exec(command_line(run), {"onnxbin": Called})
+    assert given["model"] == str(finished.model)
+    assert given["output"] == str(finished.result.path)
+    assert Settings(**given["settings"]) == settings
 
 
 @pytest.mark.parametrize("settings", CASES)
