@@ -60,6 +60,7 @@ class Loop:
         self._progress = Progress()
         self._model = plan.build({}, {})
         self._budget: Budget | None = None
+        self._trained_steps = 0  # of the turn under way
         self.stopped = False
 
     @property
@@ -173,6 +174,7 @@ class Loop:
         turn = self._progress.turn
         assert turn is not None
         training = time.monotonic()
+        self._trained_steps = turn.training_steps
         self._trainer.train(step, lambda done, loss: self._trained(step, done, loss))
         training = time.monotonic() - training
         model = self._build()
@@ -193,22 +195,28 @@ class Loop:
             after=measured.agreement if measured else None,
             boxes=measured.boxes if measured else None,
             difference=difference,
-            training_steps=turn.training_steps,
+            training_steps=self._trained_steps,
             seconds=self._processes.agree(self.seconds - turn.began),
         )
         if self._budget is not None and training > 0:
-            self._budget = self._budget.learned(turn.training_steps, training, record.seconds - training)
+            self._budget = self._budget.learned(self._trained_steps, training, record.seconds - training)
         if self._loses_too_much(record):
             self._undo(step, record)
         else:
             self._keep(step, record, model)
 
-    def _trained(self, step: Step, done: int, loss: float) -> None:
+    def _trained(self, step: Step, done: int, loss: float) -> bool:
+        """After a training step: tell, save now and then; whether there is time for another."""
         self._listener.trained(step, done, loss)
+        self._trained_steps = done
         if time.monotonic() - self._saved >= SAVED_EVERY and done < step.training_steps:
             if self._processes.rank == 0:
                 self._folder.write_turn(self._lasting(), self._trainer.state())
             self._saved = time.monotonic()
+        # A turn that takes longer than was planned is cut short at the end, where rates are near zero.
+        return self._budget is None or not self._processes.agree(
+            self.seconds + self._budget.turn_seconds / 2 > self._budget.seconds
+        )
 
     def _keep(self, step: Step, record: Record, model: ModelProto) -> None:
         records = (*self.records, record)

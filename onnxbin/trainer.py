@@ -23,8 +23,11 @@ class Trainer(Protocol):
     def binarize(self, layer: ConvLayer, bases: int) -> None:
         """Turn a layer binary, from its present real weight."""
 
-    def train(self, step: Step, on_step: Callable[[int, float], None]) -> None:
-        """Fine-tune the whole network; after each training step, say how many are done and the loss."""
+    def train(self, step: Step, on_step: Callable[[int, float], bool]) -> None:
+        """Fine-tune the whole network.
+
+        on_step: is told after each training step how many are done, and the loss; says whether to go on.
+        """
 
     def rehearse(self) -> float:
         """How many seconds a training step takes: one that changes nothing."""
@@ -75,7 +78,7 @@ class Untrained:
         """No time."""
         return 0.0
 
-    def train(self, step: Step, on_step: Callable[[int, float], None]) -> None:
+    def train(self, step: Step, on_step: Callable[[int, float], bool]) -> None:
         """Nothing to train."""
 
     def real(self) -> dict[str, Array]:

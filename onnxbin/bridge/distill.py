@@ -136,11 +136,11 @@ class Distillation:
         self._takes_batches = batch_size == 1 or self._check_batches()
         self._spread = Spread.of(self._teacher, images, [*targets, *features], engine)
 
-    def train(self, steps: int, on_step: Callable[[int, float], None] | None = None) -> None:
+    def train(self, steps: int, on_step: Callable[[int, float], bool] | None = None) -> None:
         """Train for so many steps; the learning rates warm up, then fall along a cosine.
 
-        on_step: called after each with the number of steps done and the loss. Raises OnnxbinError where the
-        loss is not finite; the student stays as the last good step left it. After `restore`, goes on in the
+        on_step: called after each with the number of steps done and the loss; says whether to go on. Raises
+        OnnxbinError where the loss is not finite; the student stays as the last good step left it. After `restore`, goes on in the
         middle of the training that was saved.
         """
         if self._done == 0:
@@ -160,8 +160,8 @@ class Distillation:
             optimizer.step()
             self._drawn += self._batch_size
             self._done += 1
-            if on_step:
-                on_step(self._done, loss)
+            if on_step and not on_step(self._done, loss):
+                break
         self._done = 0
 
     def compute_gradients(self, first: int) -> float:

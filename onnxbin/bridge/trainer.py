@@ -46,7 +46,7 @@ class NetworkTrainer:
         """Turn a layer binary, from its present real weight."""
         self._student.binarize(layer.name, binarize(self._student.initializer(layer.weight), bases))
 
-    def train(self, step: Step, on_step: Callable[[int, float], None]) -> None:
+    def train(self, step: Step, on_step: Callable[[int, float], bool]) -> None:
         """Fine-tune the whole network."""
         if self._distillation is not None:
             self._distillation.train(step.training_steps, on_step)

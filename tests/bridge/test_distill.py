@@ -83,7 +83,7 @@ def test_training_brings_the_student_closer_on_images_it_has_not_seen():
     distiller = distillation(student)
     losses = []
     before = agreement(student, held_back)
-    distiller.train(60, lambda done, loss: losses.append((done, loss)))
+    distiller.train(60, lambda done, loss: losses.append((done, loss)) is None)
     after = agreement(student, held_back)
     assert 1 - after < 0.8 * (1 - before)
     assert [done for done, _ in losses] == list(range(1, 61))
@@ -137,6 +137,14 @@ def test_an_interrupted_training_leaves_a_network_that_can_go_on():
     before = agreement(student, Noise(8))
     distiller.train(40)
     assert agreement(student, Noise(8)) > before
+
+
+def test_a_training_is_cut_short_and_another_begins():
+    student, told = student_of(), []
+    distiller = distillation(student)
+    distiller.train(10, lambda done, _: told.append(done) or done < 4)
+    distiller.train(3, lambda done, _: told.append(done) is None)
+    assert told == [1, 2, 3, 4, 1, 2, 3]
 
 
 def test_divergence_is_reported_and_leaves_the_student_as_it_was():
