@@ -68,7 +68,7 @@ def read_labels(path: Path) -> LabelledSet:
     if path.is_file() and path.suffix.lower() == ".json":
         return _read_coco_labels(path)
     if path.is_dir():
-        annotations = sorted(path.rglob("*.xml"))
+        annotations = sorted(file for file in path.rglob("*.xml") if file.is_file())
         if annotations:
             return _read_voc(annotations)
         if next(path.rglob("*.txt"), None):
