@@ -140,8 +140,8 @@ class Distillation:
         """Train for so many steps; the learning rates warm up, then fall along a cosine.
 
         on_step: called after each with the number of steps done and the loss; says whether to go on. Raises
-        OnnxbinError where the loss is not finite; the student stays as the last good step left it. After `restore`, goes on in the
-        middle of the training that was saved.
+        OnnxbinError where the loss is not finite; the student stays as the last good step left it. After
+        `restore`, goes on in the middle of the training that was saved.
         """
         if self._done == 0:
             self._rates = self._learning_rates()

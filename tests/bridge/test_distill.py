@@ -130,6 +130,7 @@ def test_an_interrupted_training_leaves_a_network_that_can_go_on():
     def interrupt(done, _):
         if done == 3:
             raise KeyboardInterrupt
+        return True
 
     with pytest.raises(KeyboardInterrupt):
         distiller.train(10, interrupt)
