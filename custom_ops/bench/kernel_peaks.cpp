@@ -32,6 +32,7 @@ double GigaMacs(const TileKernel& kernel, int planes) {
   tile.words = kWords;
   tile.x = x.data();
   tile.x_pixel = pixel_bytes;
+  tile.x_word = kernel.word_bytes;
   tile.x_plane = kernel.pixels * pixel_bytes;
   tile.w = w.data();
 

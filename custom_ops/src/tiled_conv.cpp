@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <new>
+#include <optional>
 
 #include "quantizer.h"
 #include "scratch_buffer.h"
@@ -24,6 +25,10 @@ constexpr int64_t kBlockWords = 512;
 // evenly, and rows of a strip for each that its neighbour packs too.
 constexpr int64_t kStripBytes = int64_t{256} << 10, kLeastStrips = 8, kStripOverlap = 8;
 
+// Most output channels for which reals are read where they are, if there is a single tap: so few
+// reads do not pay for packing.
+constexpr int64_t kOutputsOfPlanes = 128;
+
 const TileKernel& ChooseKernel(const ConvParams& params, const KernelFamily& family) {
   if (params.input == InputKind::kReal) return family.reals;
   return params.x_bits >= family.bytes_from ? family.bytes : family.bits;
@@ -37,6 +42,8 @@ TiledConv::TiledConv(const ConvParams& params, const ConvConstants& constants,
       kernel_(ChooseKernel(params, family)),
       planes_(kernel_.element == Element::kBits ? params.x_bits : 1),
       weights_(params, constants.signs, kernel_),
+      packs_(params.input != InputKind::kReal || params.taps() > 1 ||
+             params.group_outputs() > kOutputsOfPlanes),
       blocks_(CutIntoBlocks()),
       bias_(PanelOrder(params, constants.bias, kernel_)),
       thresholds_(CopyThresholds(params, constants)) {
@@ -76,10 +83,9 @@ TiledConv::Panel TiledConv::MakePanel(const Image& image, int64_t index) const {
   const int64_t first =
       index % weights_.panels() * kernel_.panel;  // of the group's output channels
   const int64_t m = group * params_.group_outputs() + first;
-  return {index,
-          static_cast<int>(std::min<int64_t>(params_.group_outputs() - first, kernel_.panel)),
-          image.packed + group * image.group_bytes,
-          image.y + m * image.y_shape.height * image.y_shape.width};
+  return {
+      index, static_cast<int>(std::min<int64_t>(params_.group_outputs() - first, kernel_.panel)),
+      image.words + group * image.group, image.y + m * image.y_shape.height * image.y_shape.width};
 }
 
 void TiledConv::PackRows(const Image& image, unsigned char* packed,
@@ -101,9 +107,9 @@ void TiledConv::PackRows(const Image& image, unsigned char* packed,
     const int64_t task = static_cast<int64_t>(index) % tasks;
     job.first = pixels * task / tasks;
     job.count = pixels * (task + 1) / tasks - job.first;
-    job.words = packed + group * image.group_bytes;
+    job.words = packed + group * image.group;
     job.pixel_words = weights_.words();
-    job.plane_step = image.plane_bytes;
+    job.plane_step = image.plane;
     kernel_.pack(job);
   });
 }
@@ -136,19 +142,17 @@ TiledConv::Placement TiledConv::PlaceTaps(const OutputTile& tile, const Block& b
                                           const Panel& panel) const {
   const Range rows = Intersection(tile.rows, block.rows);
   const Range columns = Intersection(tile.columns, block.columns);
-  const int64_t word = kernel_.word_bytes;
-  const int64_t pixel = weights_.words() * word;
-  const int64_t line = image.x_shape.width * pixel;
+  const int64_t line = image.x_shape.width * image.pixel;
   Placement placement;
   placement.rows = tile.rows;
   placement.columns = tile.columns;
   placement.any = rows.size() > 0 && columns.size() > 0;
   if (!placement.any) return placement;
-  placement.x = panel.x + block.words.first * word;
+  placement.x = panel.x + block.words.first * image.word;
   placement.row = rows.first * params_.dilation[0] - params_.pad_begin[0] - image.x_rows.first;
   placement.column = columns.first * params_.dilation[1] - params_.pad_begin[1];
   placement.line = line;
-  placement.pixel = pixel;
+  placement.pixel = image.pixel;
   placement.stride = params_.stride;
 
   Tile& placed = placement.tile;
@@ -159,15 +163,16 @@ TiledConv::Placement TiledConv::PlaceTaps(const OutputTile& tile, const Block& b
   placed.columns = columns.size();
   placed.words = block.words.size();
   placed.x_row = placed.rows > 1 ? params_.dilation[0] * line : 0;
-  placed.x_column = placed.columns > 1 ? params_.dilation[1] * pixel : 0;
-  placed.x_plane = image.plane_bytes;
+  placed.x_column = placed.columns > 1 ? params_.dilation[1] * image.pixel : 0;
+  placed.x_word = image.word;
+  placed.x_plane = image.plane;
   placed.w = weights.first + (rows.first - block.rows.first) * weights.row +
              (columns.first - block.columns.first) * weights.column;
   placed.w_row = weights.row;
   placed.w_column = weights.column;
   // Taps that are neighbours in the image and in the weights are one longer run of words.
-  if (placed.columns > 1 && placed.x_column == placed.words * word &&
-      placed.w_column == placed.words * kernel_.panel * word) {
+  if (placed.columns > 1 && placed.x_column == placed.words * image.word &&
+      placed.w_column == placed.words * kernel_.panel * kernel_.word_bytes) {
     placed.words *= placed.columns;
     placed.columns = 1;
   }
@@ -305,16 +310,30 @@ int64_t TiledConv::RowsOfStrip(const ImageShape& x_shape, const ImageShape& y_sh
       {x_rows / params_.stride[0], task_pixels / std::max<int64_t>(y_shape.width, 1), int64_t{1}});
 }
 
+void TiledConv::UsePlanes(Image* image) const {
+  image->pixel = static_cast<int64_t>(sizeof(float));
+  image->word = image->x_shape.height * image->x_shape.width * image->pixel;
+  image->group = params_.group_channels * image->word;
+  image->plane = 0;  // the only one
+  image->words = reinterpret_cast<const unsigned char*>(image->x) +
+                 image->x_rows.first * image->x_shape.width * image->pixel;
+}
+
 void TiledConv::RunRows(Image image, const Parallel& parallel) const {
   image.x_rows = RowsOfInput(image.y_rows, image.x_shape.height);
-  const int64_t pixels = image.x_rows.size() * image.x_shape.width;
-  const int64_t pixel_bytes = weights_.words() * kernel_.word_bytes;
-  image.group_bytes = CheckedProduct(pixels, pixel_bytes, "the packed input");
-  image.plane_bytes = CheckedProduct(params_.group, image.group_bytes, "the packed input");
-  ScratchBuffer packed(
-      static_cast<size_t>(CheckedProduct(image.plane_bytes, planes_, "the packed input")));
-  image.packed = packed.data();
-  PackRows(image, packed.data(), parallel);
+  std::optional<ScratchBuffer> packed;
+  if (packs_) {
+    const int64_t pixels = image.x_rows.size() * image.x_shape.width;
+    image.word = kernel_.word_bytes;
+    image.pixel = weights_.words() * image.word;
+    image.group = CheckedProduct(pixels, image.pixel, "the packed input");
+    image.plane = CheckedProduct(params_.group, image.group, "the packed input");
+    packed.emplace(static_cast<size_t>(CheckedProduct(image.plane, planes_, "the packed input")));
+    image.words = packed->data();
+    PackRows(image, packed->data(), parallel);
+  } else {
+    UsePlanes(&image);
+  }
 
   const std::vector<OutputTile> tiles =
       CutIntoTiles(params_, image.x_shape, image.y_shape, image.y_rows, kernel_.pixels);

@@ -33,8 +33,8 @@ class TiledConv : public BinaryConv {
     float* y;
     ImageShape x_shape, y_shape;
     Range x_rows, y_rows;
-    const unsigned char* packed;  // x_rows: [plane, group, row, column, word]
-    int64_t group_bytes, plane_bytes;
+    const unsigned char* words;         // of x_rows, packed: [plane, group, row, column, word]
+    int64_t group, plane, pixel, word;  // bytes from one to the next
   };
   // What integer sums are corrected by; the same for all tiles with the same taps.
   struct Offsets {
@@ -77,6 +77,8 @@ class TiledConv : public BinaryConv {
   // The least that is worth a strip of an image, in rows of output.
   int64_t RowsOfStrip(const ImageShape& x_shape, const ImageShape& y_shape) const;
   void RunRows(Image image, const Parallel& parallel) const;
+  // The channel planes of x as they are.
+  void UsePlanes(Image* image) const;
   void PackRows(const Image& image, unsigned char* packed, const Parallel& parallel) const;
   std::vector<Block> CutIntoBlocks() const;
   Panel MakePanel(const Image& image, int64_t index) const;
@@ -97,6 +99,7 @@ class TiledConv : public BinaryConv {
   TileKernel kernel_;
   int planes_;
   PackedWeights weights_;
+  bool packs_;
   std::vector<Block> blocks_;
   std::vector<float> scale_, bias_;  // [base, group, panel, lane], [group, panel, lane]
   Quantizer quantizer_;

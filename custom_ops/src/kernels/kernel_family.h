@@ -62,6 +62,7 @@ struct Tile {
   int64_t rows, columns, words;        // taps, and words of each
   const unsigned char* x;              // the first word
   ptrdiff_t x_pixel, x_row, x_column;  // bytes: next output pixel, next tap down, next tap right
+  ptrdiff_t x_word;                    // bytes; for reals alone, those of others are neighbours
   ptrdiff_t x_plane;                   // bytes: next bit-plane
   const unsigned char* w;              // the panel's first word
   ptrdiff_t w_row, w_column;           // bytes

@@ -31,6 +31,11 @@
 #else
 #define ONNXBIN_UNROLL
 #endif
+#if defined(__GNUC__)
+#define ONNXBIN_PREFETCH(p) __builtin_prefetch(p, 0, 2)
+#else
+#define ONNXBIN_PREFETCH(p) ((void)0)
+#endif
 
 namespace onnxbin {
 namespace {
@@ -40,19 +45,22 @@ template <typename Step, int kPixels, int kVectors, typename Partial>
 inline void AddWords(const Tile& tile, const unsigned char* x, const unsigned char* w,
                      int64_t count, Partial (&sum)[kPixels][kVectors]) {
   constexpr ptrdiff_t kWordBytes = sizeof(typename Step::Word);
+  const ptrdiff_t x_word = Step::kElement == Element::kReals ? tile.x_word : kWordBytes;
   for (int64_t word = 0; word < count; ++word) {
     typename Step::Weights weights[kVectors];
     ONNXBIN_UNROLL
     for (int v = 0; v < kVectors; ++v) {
       weights[v] = Step::LoadWeights(w + v * Step::kLanes * kWordBytes);
     }
+    // Nothing but the processor's guess would fetch the next tile's pixels from far planes.
+    if (x_word != kWordBytes) ONNXBIN_PREFETCH(x + 2 * kPixels * tile.x_pixel);
     ONNXBIN_UNROLL
     for (int p = 0; p < kPixels; ++p) {
       const typename Step::Input input = Step::Broadcast(x + p * tile.x_pixel);
       ONNXBIN_UNROLL
       for (int v = 0; v < kVectors; ++v) sum[p][v] = Step::Add(sum[p][v], input, weights[v]);
     }
-    x += kWordBytes;
+    x += x_word;
     w += Step::kLanes * Step::kVectors * kWordBytes;
   }
 }
