@@ -189,7 +189,7 @@ class _Job:
             if error.name not in ("torch", "lightning_fabric"):
                 raise
             raise OnnxbinError(
-                "fine-tuning needs PyTorch and Lightning Fabric: `pip install onnxbin[finetune]`, "
+                "fine-tuning needs PyTorch and Lightning Fabric: `pip install 'onnxbin[finetune]'`, "
                 "or give --no-finetune"
             ) from None
         engine = Engine(self._settings.device)

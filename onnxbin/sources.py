@@ -220,7 +220,7 @@ def _from_hugging_face(name: str) -> Path:
     try:
         import huggingface_hub as hub
     except ModuleNotFoundError:
-        raise OnnxbinError(f"{name}: needs huggingface_hub: `pip install onnxbin[hub]`") from None
+        raise OnnxbinError(f"{name}: needs huggingface_hub: `pip install 'onnxbin[hub]'`") from None
     path = _hugging_face_file(name, f"{owner}/{repository}", file)
     if locations := _external_locations(path):
         # The cache consists of links, and onnx follows none to external data: such models get a folder.

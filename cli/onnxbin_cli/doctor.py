@@ -59,7 +59,7 @@ def _findings() -> tuple[dict[str, str], bool]:
         except importlib.metadata.PackageNotFoundError:
             findings[package] = "not installed"
     if findings["torch"] == "not installed":
-        findings["torch"] += ": only needed for fine-tuning, `pip install onnxbin[finetune]`"
+        findings["torch"] += ": only needed for fine-tuning, `pip install 'onnxbin[finetune]'`"
     healthy = True
     try:
         findings["operator library"] = get_library_path()

@@ -12,6 +12,6 @@ try:
 except ModuleNotFoundError as error:
     if error.name not in ("jinja2", "matplotlib"):
         raise
-    raise OnnxbinError(f"a report needs {error.name}: `pip install onnxbin[report]`") from None
+    raise OnnxbinError(f"a report needs {error.name}: `pip install 'onnxbin[report]'`") from None
 
 __all__ = ["Report", "write_report"]

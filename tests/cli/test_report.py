@@ -65,4 +65,4 @@ def test_a_missing_package_is_named_with_the_extra(onnxbin, run_folder, tmp_path
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     result = onnxbin("report", run_folder)
     assert result.returncode == 2
-    assert "pip install onnxbin[report]" in result.stderr
+    assert "pip install 'onnxbin[report]'" in result.stderr
