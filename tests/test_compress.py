@@ -225,7 +225,7 @@ def test_without_images_it_renders_its_own(model):
     [
         ("fastestdet_coco", False),
         ("nanodet_m_416_coco", True),
-        ("ssd_mobilenet_v1_075_coco", False),
+        ("ssd_mobilenet_v1_075_coco", True),
         ("yolov4_tiny_voc", True),
         ("yolov8n_coco", True),
         ("yolox_nano_coco", True),

@@ -4,7 +4,6 @@ import graphs
 import numpy as np
 import onnx
 import pytest
-from conftest import SHARED
 from PIL import Image
 
 import onnxbin
@@ -98,18 +97,18 @@ def test_other_runtimes_agree(tmp_path, run, binary, runtime, form):
 
 
 @pytest.fixture(scope="module")
-def compressed(tmp_path_factory):
+def compressed(tmp_path_factory, shared):
     """yolov4_tiny with its largest two layers binary, which still finds people without fine-tuning."""
     path = tmp_path_factory.mktemp("inline") / "small.onnx"
-    source = SHARED / "models" / "yolov4_tiny_voc.onnx"
-    onnxbin.compress(source, path, until_ratio=1.5, finetune=False)
+    source = shared / "models" / "yolov4_tiny_voc.onnx"
+    onnxbin.compress(source, path, until_ratio=1.5, finetune=False, rest="float32")
     return onnx.load(path)
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("form", FORMS)
-def test_other_runtimes_find_the_same_boxes(tmp_path, compressed, runtime, form):
+def test_other_runtimes_find_the_same_boxes(tmp_path, shared, compressed, runtime, form):
     path = tmp_path / form
     onnx.save(inlined(compressed, FORMS[form]), path)
     adapter = runtime(path)
@@ -117,7 +116,7 @@ def test_other_runtimes_find_the_same_boxes(tmp_path, compressed, runtime, form)
     selection = Selection(min_score=0.05)
     reference = Detector(compressed, selection=selection)
     other = Detector(compressed, session=adapter, selection=selection)
-    for image in sorted((SHARED / "data" / "pedestrians" / "images").iterdir())[:3]:
+    for image in sorted((shared / "data" / "pedestrians" / "images").iterdir())[:3]:
         pixels = np.asarray(Image.open(image).convert("RGB"))
         wanted, found = reference(pixels), other(pixels)
         assert len(wanted.boxes) > 0
