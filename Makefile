@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 LIBRARY := $(wildcard custom_ops/CMakeLists.txt custom_ops/include/* custom_ops/src/* custom_ops/src/*/*)
 
-.PHONY: help demo test test-arm test-runtimes soak bench lint format clean
+.PHONY: help demo test test-arm test-runtimes soak fuzz bench lint format clean
 
 help:  ## What there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,15 @@ test-runtimes: $(VENV)/installed  ## Run a compressed model in versions of ONNX 
 
 soak: $(VENV)/installed  ## Kill a compression fifty times and resume it; every end has the same bits (minutes).
 	$(BIN)/python tests/soak/kills.py
+
+# Clang and its libFuzzer; the tests of hostile files run the same for seconds.
+FUZZ_SECONDS ?= 3600
+fuzz: $(VENV)/installed  ## Fuzz the operator library for an hour, then ten times the hostile files of the tests.
+	apt-get install -y -q clang libclang-rt-dev
+	cmake -S custom_ops -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DONNXBIN_SANITIZE=address,undefined -DONNXBIN_BUILD_FUZZ=ON
+	cmake --build build/fuzz --target fuzz_node --parallel 2
+	$(BIN)/python custom_ops/fuzz/fuzz.py build/fuzz/fuzz_node $(FUZZ_SECONDS) --keep
+	ONNXBIN_HOSTILE_FACTOR=10 $(BIN)/python -m pytest -n 2 tests/hostile
 
 bench: $(VENV)/installed  ## Time single convolutions beside ONNX Runtime's and OpenVINO's.
 	$(BIN)/python -m pip install --quiet --requirement custom_ops/bench/requirements.txt
