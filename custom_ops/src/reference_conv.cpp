@@ -40,30 +40,34 @@ double ReferenceConv::InputValue(float x, int64_t channel) const {
   return 0;
 }
 
+// W' of the contract: the bases are summed first, or infinite inputs would meet several signs.
+double ReferenceConv::Weight(int64_t m, int64_t k) const {
+  double weight = 0;
+  for (int64_t b = 0; b < params_.bases; ++b) {
+    const int64_t row = b * params_.out_channels + m;
+    const bool plus = signs_[row * params_.row_bytes() + k / 8] >> (k % 8) & 1;
+    weight += plus ? scale_[row] : -scale_[row];
+  }
+  return weight;
+}
+
 double ReferenceConv::Output(const float* image, const ImageShape& x_shape, int64_t m,
                              int64_t out_row, int64_t out_column) const {
   const int64_t first_channel = m / params_.group_outputs() * params_.group_channels;
   double y = bias_[m];
-  for (int64_t b = 0; b < params_.bases; ++b) {
-    const uint8_t* signs = signs_.data() + (b * params_.out_channels + m) * params_.row_bytes();
-    double sum = 0;
-    int64_t k = 0;
-    for (int64_t c = first_channel; c < first_channel + params_.group_channels; ++c) {
-      for (int64_t r = 0; r < params_.kernel[0]; ++r) {
-        for (int64_t s = 0; s < params_.kernel[1]; ++s, ++k) {
-          const int64_t row =
-              out_row * params_.stride[0] - params_.pad_begin[0] + r * params_.dilation[0];
-          const int64_t column =
-              out_column * params_.stride[1] - params_.pad_begin[1] + s * params_.dilation[1];
-          if (row < 0 || row >= x_shape.height || column < 0 || column >= x_shape.width) continue;
-          const bool plus = signs[k / 8] >> (k % 8) & 1;
-          const double v =
-              InputValue(image[(c * x_shape.height + row) * x_shape.width + column], c);
-          sum += plus ? v : -v;
-        }
+  int64_t k = 0;
+  for (int64_t c = first_channel; c < first_channel + params_.group_channels; ++c) {
+    for (int64_t r = 0; r < params_.kernel[0]; ++r) {
+      for (int64_t s = 0; s < params_.kernel[1]; ++s, ++k) {
+        const int64_t row =
+            out_row * params_.stride[0] - params_.pad_begin[0] + r * params_.dilation[0];
+        const int64_t column =
+            out_column * params_.stride[1] - params_.pad_begin[1] + s * params_.dilation[1];
+        if (row < 0 || row >= x_shape.height || column < 0 || column >= x_shape.width) continue;
+        y += Weight(m, k) *
+             InputValue(image[(c * x_shape.height + row) * x_shape.width + column], c);
       }
     }
-    y += scale_[b * params_.out_channels + m] * sum;
   }
   return y;
 }
