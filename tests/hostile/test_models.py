@@ -92,7 +92,7 @@ def nested(model):
     )
     for depth in range(28):
         node = helper.make_node("If", ["yes"], [f"o{depth}"], then_branch=body, else_branch=body)
-        if len(node.SerializeToString()) > 1 << 22:
+        if len(node.SerializeToString()) > 1 << 18:
             break
         body = helper.make_graph([node], "g", [], [onnx.ValueInfoProto(name=f"o{depth}")])
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "yes"))
