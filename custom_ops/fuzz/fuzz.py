@@ -1,7 +1,7 @@
 """Fuzz the operator library for a while: `fuzz.py FUZZ_NODE SECONDS [--keep]`.
 
-Begins with the inputs of corpus.txt, which together reach all code that was ever reached; --keep adds those
-that reach more. An input that fails is printed, in hexadecimal, and kept too.
+Begins with the inputs of corpus.txt, which together reach all that was ever reached; --keep makes it anew
+with those that reach more. An input that fails is printed, in hexadecimal, and kept too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program", type=Path, help="as CMake builds it with ONNXBIN_BUILD_FUZZ")
     parser.add_argument("seconds", type=int)
-    parser.add_argument("--keep", action="store_true", help="add what reaches new code to corpus.txt")
+    parser.add_argument(
+        "--keep", action="store_true", help="make corpus.txt of what reaches most, old and new"
+    )
     arguments = parser.parse_args()
     program = str(arguments.program.resolve())
     with tempfile.TemporaryDirectory() as name:
@@ -53,8 +55,8 @@ def main() -> int:
             # By the edges that are reached, not by how often: fewer inputs.
             merge = ["-merge=1", "-use_counters=0", "-verbosity=0"]
             subprocess.run([program, *LIMITS, *merge, str(kept), str(known), str(new)], check=True)
-            found += [path.read_bytes() for path in kept.iterdir()]
-        if found:
+            inputs = [path.read_bytes() for path in kept.iterdir()]
+        if arguments.keep or found:
             lines = sorted({content.hex() for content in (*inputs, *found)})
             CORPUS.write_text("".join(f"{line}\n" for line in lines if line))
     return status
