@@ -8,9 +8,14 @@ from pathlib import Path
 # time waiting for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import numpy as np
 import onnxruntime
 import pytest
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("onnxbin", deadline=None)
+hypothesis.settings.load_profile("onnxbin")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
