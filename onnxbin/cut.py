@@ -1,9 +1,8 @@
 """Where a graph can be compared or trained up to: the last tensors that depend on weights in a usable way.
 
 A detector may end in non-maximum suppression, a selection, or control flow. What to compare of two networks
-are
-then the last tensors before that: walking back from the graph's outputs, the first ones whose values depend
-on weights through usable nodes alone.
+are then the last tensors before that: walking back from the graph's outputs, the first ones whose values
+depend on weights through usable nodes alone.
 """
 
 from __future__ import annotations

@@ -265,10 +265,13 @@ class Loop:
         layer = self._queue.take()
         if layer is not None:
             return layer, self._settings.bases
+        again = self._to_try_again()
+        return (self._layers[again[0]], self._settings.bases + 1) if again else None
+
+    def _to_try_again(self) -> list[str]:
+        """The layers whose turn was undone and that get another, with one more base."""
         more = self._settings.bases + 1
-        again = (name for name in self._left_real() if self._progress.tried[name] < more <= MAX_BASES)
-        name = next(again, None)
-        return (self._layers[name], more) if name is not None else None
+        return [name for name in self._left_real() if self._progress.tried[name] < more <= MAX_BASES]
 
     def _damages(self, layers: Sequence[ConvLayer]) -> list[float]:
         """What binarizing each of these would take away from the agreement, with nothing trained."""
@@ -287,9 +290,7 @@ class Loop:
 
         model: with its layer binary. before: its agreement. seconds: what the turn has taken so far.
         """
-        more = self._settings.bases + 1
-        again = [name for name in self._left_real() if self._progress.tried[name] < more <= MAX_BASES]
-        goal, waiting = self._settings.until_ratio, len(self._queue.state()) + len(again)
+        goal, waiting = self._settings.until_ratio, len(self._queue.state()) + len(self._to_try_again())
         reaches = goal is not None and self._plan.original.file_bytes / model.ByteSize() >= goal
         left = 1 if reaches or not waiting else min(waiting + 1, max(2, self._expected() - len(self.records)))
         if self._settings.budget is None:

@@ -1,6 +1,6 @@
 """The run folder: what a compression was asked to do, and every step of it, made to last.
 
-    run.json        what was asked of the run, and with what it runs; written once
+    run.json        what was asked of the run, and with what it runs
     curve.json      the trade-off curve: a record for each finished step; the result at the end
     steps/07.onnx   the whole model after step 7
     finished.npz    the state of training after the last finished turn

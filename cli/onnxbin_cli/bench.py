@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from onnxbin.benchmark import measure
+from onnxbin.text import printable
 from onnxbin_cli.benchmark_tables import show
 from onnxbin_cli.console import OutputConsole
 from onnxbin_cli.options import ModelFile, Size, json_option, preprocessing_options
-from onnxbin_cli.text import printable
 
 
 class Threads(click.ParamType):  # type: ignore[type-arg]

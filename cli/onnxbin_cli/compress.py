@@ -13,10 +13,10 @@ import onnxbin
 from onnxbin import OnnxbinError, Result
 from onnxbin.binarize import MAX_BASES
 from onnxbin.settings import STEPS_PER_LAYER, Device, Priority, Rest
+from onnxbin.text import duration, file_size, preprocessing, printable
 from onnxbin_cli.console import OutputConsole, is_first_process
 from onnxbin_cli.options import Duration, ModelFile, json_option, layer_options, preprocessing_options
 from onnxbin_cli.progress import CompressionProgress
-from onnxbin_cli.text import duration, file_size, preprocessing, printable
 
 NOT_REACHED = 3
 """Exit status where the goal was not reached, but the best file was written."""

@@ -13,9 +13,9 @@ from onnxbin.detection import Selection
 from onnxbin.detection.draw import draw
 from onnxbin.images import find_images, read_image
 from onnxbin.model import check_writable, write_atomically
+from onnxbin.text import printable
 from onnxbin_cli.detectors import open_detector
 from onnxbin_cli.options import ModelFile, detector_options
-from onnxbin_cli.text import printable
 
 
 @click.command(short_help="Draw what a detector finds on images.")

@@ -19,10 +19,10 @@ from onnxbin import OnnxbinError, detection
 from onnxbin.detection import REASONABLE, Comparison, Detections, Evaluation, compare, read_labels
 from onnxbin.detection.coco import coco_figures
 from onnxbin.images import find_images, read_image
+from onnxbin.text import printable
 from onnxbin_cli.console import OutputConsole
 from onnxbin_cli.detectors import class_numbers, class_option, open_detector
 from onnxbin_cli.options import ModelFile, detector_options, json_option
-from onnxbin_cli.text import printable
 
 
 @click.command(short_help="Measure a detector against labels, or against another model.")

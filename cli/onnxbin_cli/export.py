@@ -12,8 +12,8 @@ from onnxbin import model as files
 from onnxbin.exchange import inlined, to_qonnx
 from onnxbin.run_folder import RunFolder
 from onnxbin.sources import output_file
+from onnxbin.text import file_size, printable
 from onnxbin_cli.options import ModelFile, json_option
-from onnxbin_cli.text import file_size, printable
 
 
 @click.command(short_help="Write a compressed model, or a step of a run, for other tools and runtimes.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from onnxbin import OnnxbinError, __version__
+from onnxbin.text import printable
 from onnxbin_cli.bench import bench
 from onnxbin_cli.compress import compress
 from onnxbin_cli.console import is_first_process
@@ -15,7 +16,6 @@ from onnxbin_cli.export import export
 from onnxbin_cli.import_ import import_
 from onnxbin_cli.inspect import inspect
 from onnxbin_cli.report import report
-from onnxbin_cli.text import printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

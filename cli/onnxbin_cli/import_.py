@@ -14,9 +14,9 @@ from onnxbin import OnnxbinError
 from onnxbin import model as files
 from onnxbin.exchange import ImportedLayer, import_binary
 from onnxbin.sources import output_file
+from onnxbin.text import file_size, printable, shape
 from onnxbin_cli.console import OutputConsole
 from onnxbin_cli.options import ModelFile, json_option
-from onnxbin_cli.text import file_size, printable, shape
 
 
 @click.command("import", short_help="Take over a network that was trained binary elsewhere.")

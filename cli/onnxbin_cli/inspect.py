@@ -15,9 +15,9 @@ from onnxbin import model as files
 from onnxbin.layers import fully_connected
 from onnxbin.plan import Plan, plan
 from onnxbin.settings import Settings
+from onnxbin.text import file_size, preprocessing, printable, shape, thousands
 from onnxbin_cli.console import OutputConsole
 from onnxbin_cli.options import ModelFile, json_option, layer_options
-from onnxbin_cli.text import file_size, preprocessing, printable, shape, thousands
 
 
 @click.command(short_help="List a model's convolutions and the ratio they can reach.")

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from onnxbin import Listener, Record, Step
 from onnxbin.plan import Plan
+from onnxbin.text import duration, file_size, printable, shape
 from onnxbin_cli.console import OutputConsole
-from onnxbin_cli.text import duration, file_size, printable, shape
 
 
 class CompressionProgress(Listener):

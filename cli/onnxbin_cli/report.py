@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from onnxbin.text import file_size, printable
 from onnxbin_cli.console import OutputConsole
 from onnxbin_cli.detectors import class_numbers, class_option
 from onnxbin_cli.options import json_option
-from onnxbin_cli.text import file_size, printable
 
 
 @click.command(short_help="Write a page about a compression: curves, pictures, layers.")
