@@ -1,7 +1,7 @@
 """Whole networks in ONNX Runtime, beside each other: latency, layers, memory, load time, file size.
 
 Data flows `inputs` and `contender` (what is run on what) -> `latency`, `memory`, `layers` (one measurement
-each) -> `measure`, which puts them together. `static_int8` makes the contender that users have today.
+each) -> `measure`, which puts them together.
 """
 
 from onnxbin.benchmark.contender import Contender

@@ -21,6 +21,7 @@ from onnxbin.benchmark.memory import peak_memory
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import Choice, choose
 from onnxbin.model import Model
+from onnxbin.prepare import prepare
 
 Progress = Callable[[str], None]
 """Is told, in a few words, what is being measured."""
@@ -103,7 +104,7 @@ def measure(
 
     threads: numbers of threads to time with; by default one, and all cores. runs: timed runs of each; by
     default as many as `latency` allows. images: what to feed, see onnxbin.images.find_images; by default
-    rendered. int8: also the first model quantized to 8 bits by ONNX Runtime, see `static_int8`. stock: also
+    rendered. int8: also the first model quantized to 8 bits by ONNX Runtime, see static_int8. stock: also
     compressed models without our operator library. layers: also where the time goes, see `layers`.
     input_size: height and width, where the models leave them open. preprocessing: see onnxbin.images.choose.
     Raises OnnxbinError where a model cannot be run or a number makes no sense.
@@ -160,7 +161,7 @@ class _Entrant:
     def int8(self, folder: Path) -> Contender:
         """Its int8 version; that one's file goes into `folder`."""
         # Here, not above: the quantizer takes a while to import.
-        from onnxbin.benchmark.static_int8 import CALIBRATION, quantize
+        from onnxbin.static_int8 import CALIBRATION, with_static_int8
 
         name = self.model.path
         if is_compressed(self.model.proto):
@@ -168,9 +169,9 @@ class _Entrant:
         if self.inputs.images is None:
             raise OnnxbinError(f"{name}: --int8 calibrates on images, but it takes none")
         path = folder / "int8.onnx"
-        quantize(self.model.proto, self.inputs.feeds(CALIBRATION), path)
-        made = files.load(path)
-        return Contender(f"{name}, int8", path, made.proto, made.file_bytes, False, self.feeds)
+        # Batch norms folded, opset 13: what weights per channel need.
+        made = with_static_int8(prepare(self.model.proto), self.inputs.feeds(CALIBRATION))
+        return Contender(f"{name}, int8", path, made, files.save(made, path), False, self.feeds)
 
 
 def _entrant(

@@ -9,8 +9,9 @@ import onnx
 import pytest
 from onnx import helper
 
-from onnxbin.benchmark.static_int8 import decoding, quantize
 from onnxbin.errors import OnnxbinError
+from onnxbin.prepare import prepare
+from onnxbin.static_int8 import decoding, with_static_int8
 
 RNG = np.random.default_rng(0)
 
@@ -30,18 +31,16 @@ def with_tail(proto):
 
 
 @pytest.mark.parametrize("opset", [11, 13])
-def test_the_quantized_model_computes_the_same_to_8_bits(tmp_path, run, opset):
+def test_the_quantized_model_computes_the_same_to_8_bits(run, opset):
     original = graphs.chain([16, 16, 8], opset=opset)
-    quantize(original, feeds(8), tmp_path / "int8.onnx")
-    small = onnx.load(tmp_path / "int8.onnx")
+    small = with_static_int8(prepare(original), feeds(8))
     for feed in feeds(3):
         expected, found = run(original, feed["x"])[0], run(small, feed["x"])[0]
         assert np.linalg.norm(found - expected) < 0.03 * np.linalg.norm(expected)
 
 
-def test_weights_are_signed_and_per_channel_activations_unsigned(tmp_path):
-    quantize(graphs.chain([16, 16, 8]), feeds(2), tmp_path / "int8.onnx")
-    graph = onnx.load(tmp_path / "int8.onnx").graph
+def test_weights_are_signed_and_per_channel_activations_unsigned():
+    graph = with_static_int8(graphs.chain([16, 16, 8]), feeds(2)).graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     nodes = {output: node for node in graph.node for output in node.output}
     for conv in (node for node in graph.node if node.op_type == "Conv"):
@@ -52,30 +51,27 @@ def test_weights_are_signed_and_per_channel_activations_unsigned(tmp_path):
         assert list(stored[weight.input[1]].dims) == [stored[weight.input[0]].dims[0]]
 
 
-def test_decoding_stays_float(tmp_path):
+def test_decoding_stays_float():
     proto = with_tail(graphs.chain([16, 8]))
     assert sorted(decoding(proto)) == ["exp", "mul"]
-    quantize(proto, feeds(2), tmp_path / "int8.onnx")
-    graph = onnx.load(tmp_path / "int8.onnx").graph
+    graph = with_static_int8(proto, feeds(2)).graph
     producers = {output: node.op_type for node in graph.node for output in node.output}
     (mul,) = (node for node in graph.node if node.op_type == "Mul")
     assert producers[mul.input[0]] == "Exp"
     assert graph.output[0].name == mul.output[0]
 
 
-def test_it_is_silent_and_leaves_only_its_file(tmp_path, monkeypatch, capfd, caplog):
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    quantize(graphs.chain([16, 8]), feeds(2), tmp_path / "int8.onnx")
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["int8.onnx", "tmp"]
+def test_it_is_silent_and_leaves_nothing_behind(tmp_path, monkeypatch, capfd, caplog):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with_static_int8(graphs.chain([16, 8]), feeds(2))
+    assert not list(tmp_path.iterdir())
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
 
 
-def test_what_cannot_be_quantized_is_said_in_one_line(tmp_path):
+def test_what_cannot_be_quantized_is_said_in_one_line():
     with pytest.raises(OnnxbinError, match="cannot quantize the model to int8") as caught:
-        quantize(graphs.chain([16, 8]), [{"nothing": np.zeros(1)}], tmp_path / "int8.onnx")
+        with_static_int8(graphs.chain([16, 8]), [{"nothing": np.zeros(1)}])
     assert len(str(caught.value).splitlines()) == 1
 
 
