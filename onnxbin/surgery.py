@@ -225,6 +225,50 @@ def binary_layers(proto: ModelProto) -> dict[str, BinaryLayer]:
     return layers
 
 
+def with_quantizers(proto: ModelProto, quantizers: Mapping[str, Quantizer]) -> ModelProto:
+    """A copy of the model whose named binary layers see their inputs in these ways."""
+    model = ModelProto()
+    model.CopyFrom(proto)
+    names = layer_names(model)
+    binary = {names[node.output[0]]: node for node in model.graph.node if node.domain == DOMAIN}
+    _drop_quantizers(model, [binary[name] for name in quantizers])
+    taken = {tensor.name for tensor in model.graph.initializer} | {
+        name for node in model.graph.node for name in (*node.input, *node.output)
+    }
+    for name, quantizer in quantizers.items():
+        node = binary[name]
+        node.op_type = op_type(quantizer)
+        if quantizer is not None:
+            weight = node.input[1].removesuffix(".signs")
+            for slot, value in (("x_step", quantizer.step), ("x_zero", quantizer.zero)):
+                node.input.append(fresh_name(f"{weight}.{slot}", taken))
+                model.graph.initializer.append(onnx.numpy_helper.from_array(value, node.input[-1]))
+        if isinstance(quantizer, QuantInput):
+            node.attribute.append(onnx.helper.make_attribute("x_bits", quantizer.bits))
+    used = {node.op_type for node in binary.values()}
+    functions = [f for f in model.functions if f.domain != DOMAIN or f.name in used]
+    del model.functions[:]
+    model.functions.extend(functions)
+    for op in sorted(used):
+        _provide_function(model, op)
+    return model
+
+
+def _drop_quantizers(model: ModelProto, nodes: Sequence[NodeProto]) -> None:
+    """Take inputs and attributes of these nodes' quantizers away, and what nobody reads then."""
+    unread: set[str] = set()
+    for node in nodes:
+        unread.update(node.input[4:])
+        del node.input[4:]
+        kept = [attribute for attribute in node.attribute if attribute.name != "x_bits"]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+    unread -= {name for node in model.graph.node for name in node.input}
+    stored = [tensor for tensor in model.graph.initializer if tensor.name not in unread]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(stored)
+
+
 def _quantizer(op: str, constants: Sequence[Array], attributes: Mapping[str, Any]) -> Quantizer:
     if op == REAL:
         return None

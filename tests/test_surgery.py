@@ -9,7 +9,21 @@ from onnx import helper
 from onnxbin import OnnxbinError
 from onnxbin.binarize import binarize
 from onnxbin.operator import DOMAIN, QuantInput, SignInput, binary_conv
-from onnxbin.surgery import BinaryLayer, exported, imported, layer_names, with_binary_layers, with_values
+from onnxbin.surgery import (
+    BinaryLayer,
+    exported,
+    imported,
+    layer_names,
+    with_binary_layers,
+    with_quantizers,
+    with_values,
+)
+
+QUANTIZERS = [
+    None,
+    SignInput(np.float32([0.5]), np.float32([0.1])),
+    QuantInput(np.float32([0.05]), np.float32([9]), 8),
+]
 
 
 def weights(proto):
@@ -46,14 +60,7 @@ def test_a_round_trip_loses_nothing():
     assert again.graph.initializer == proto.graph.initializer
 
 
-@pytest.mark.parametrize(
-    "quantizer",
-    [
-        None,
-        SignInput(np.float32([0.5]), np.float32([0.1])),
-        QuantInput(np.float32([0.05]), np.float32([9]), 8),
-    ],
-)
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
 def test_a_binary_layer_computes_its_operator(run, quantizer):
     proto = graphs.chain([4])
     values = weights(proto)
@@ -67,6 +74,29 @@ def test_a_binary_layer_computes_its_operator(run, quantizer):
     assert not {"w0", "b0"} & weights(model).keys()
     assert model.ir_version == 8
     assert proto.ir_version == 7
+
+
+@pytest.mark.parametrize("before", QUANTIZERS)
+@pytest.mark.parametrize("after", QUANTIZERS)
+def test_a_layer_gets_another_quantizer(before, after):
+    """As if it had had that from the start; the other layer keeps its own."""
+    proto = graphs.chain([4, 5])
+    values = weights(proto)
+    layers = {
+        f"c{n}": BinaryLayer(binarize(values[f"w{n}"]), values[f"b{n}"], quantizer)
+        for n, quantizer in enumerate([before, QUANTIZERS[2]])
+    }
+    changed = with_quantizers(with_binary_layers(proto, layers), {"c0": after})
+    onnx.checker.check_model(changed, full_check=True)
+    expected = with_binary_layers(
+        proto, {**layers, "c0": BinaryLayer(layers["c0"].weight, layers["c0"].bias, after)}
+    )
+    assert changed.graph.node == expected.graph.node
+    assert sorted(f.name for f in changed.functions) == sorted(f.name for f in expected.functions)
+    found, wanted = weights(changed), weights(expected)
+    assert found.keys() == wanted.keys()
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, wanted[name])
 
 
 def test_other_nodes_and_notes_stay():

@@ -15,6 +15,7 @@ from onnxbin_cli.evaluate import evaluate
 from onnxbin_cli.export import export
 from onnxbin_cli.import_ import import_
 from onnxbin_cli.inspect import inspect
+from onnxbin_cli.profile import profile
 from onnxbin_cli.report import report
 
 
@@ -29,7 +30,7 @@ def cli() -> None:
     """
 
 
-for command in (bench, compress, detect, doctor, evaluate, export, import_, inspect, report):
+for command in (bench, compress, detect, doctor, evaluate, export, import_, inspect, profile, report):
     cli.add_command(command)
 
 

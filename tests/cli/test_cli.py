@@ -12,7 +12,9 @@ import onnx
 import pytest
 from PIL import Image
 
-COMMANDS = ["bench", "compress", "detect", "doctor", "evaluate", "export", "import", "inspect", "report"]
+COMMANDS = [
+    "bench", "compress", "detect", "doctor", "evaluate", "export", "import", "inspect", "profile", "report",
+]  # fmt: skip
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ COMMANDS = {
     "detect": ["detect", "FILE", "IMAGES", "-o", "found"],
     "evaluate": ["evaluate", "FILE", "--images", "IMAGES", "--against", "MODEL"],
     "bench": ["bench", "FILE"],
+    "profile": ["profile", "FILE"],
+    "compressed of profile": ["profile", "MODEL", "FILE"],
     "import": ["import", "FILE"],
     "export": ["export", "FILE", "--inline", "-o", "out.onnx"],
     "report": ["report", "FILE"],

@@ -18,6 +18,7 @@ COMMANDS = {
     "qonnx": ["export", "MODEL", "--qonnx", "-o", "out.onnx"],
     "import": ["import", "MODEL", "-o", "out.onnx"],
     "bench": ["bench", "MODEL", "--runs", "1", "--threads", "1"],
+    "profile": ["profile", "MODEL", "--runs", "1"],
 }
 
 
