@@ -1,0 +1,89 @@
+"""int8 arithmetic for what stays real, where it makes the whole network faster.
+
+A convolution in int8 takes a half to a third of its time in float32, but between int8 and float nodes stand
+conversions, and some nodes are far slower in int8 than in float (a MaxPool that no int8 convolution follows:
+6.8 ms instead of 0.2). Which nodes it pays for depends on the network, so that a few choices are timed. What
+they make of the original's speed (one thread; 8-bit inputs and, in brackets, binary ones; the largest layers
+binary, to 20 times, 10, 10, 10 and 6):
+
+                          yolov4_tiny  yolov8n      yolox_nano   nanodet_m    ssd_mobilenet
+    float                 1.76 (2.23)  1.39 (1.56)  1.10 (1.11)  1.16 (1.24)  1.11 (1.17)
+    convolutions          2.31 (3.36)  1.52 (1.78)   .81  (.72)  1.24 (1.30)  1.68 (1.80)
+      and activations     2.46 (3.64)  1.52 (1.71)   .50  (.59)  1.17 (1.17)  2.25 (2.43)
+      and joins           1.65 (2.08)  1.74 (1.99)   .67  (.69)  1.07 (1.19)  2.29 (2.50)
+    all                   1.66 (2.12)  1.57 (1.81)   .50  (.50)   .76  (.83)  2.28 (2.41)
+    the original in int8  2.73         1.85         1.00         1.39         2.29
+
+The convolutions that read the image stay float: int8 takes them twice as long. On yolov4_tiny the rest in
+int8 costs .009 person AP on pedestrians and .005 in other scenes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnxruntime
+from onnx import ModelProto
+
+from onnxbin.benchmark.latency import alternate, clock
+from onnxbin.layers import inventory
+from onnxbin.operator import session
+from onnxbin.static_int8 import Feed, with_static_int8
+
+_CONVOLUTIONS = ("Conv",)
+_ACTIVATIONS = (*_CONVOLUTIONS, "Clip", "LeakyRelu", "Mul", "Relu", "Sigmoid")
+_JOINS = (*_ACTIVATIONS, "Add", "Concat")
+
+CHOICES: dict[str, Sequence[str] | None] = {
+    "convolutions": _CONVOLUTIONS,
+    "convolutions and activations": _ACTIVATIONS,
+    "convolutions, activations and joins": _JOINS,
+    "all": None,
+}
+"""What computes in int8, by the types of nodes; None for all that ONNX Runtime can."""
+
+_ROUNDS = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A way to compute what stays real.
+
+    int8: one of CHOICES; None where all stays float. milliseconds: the median time of the whole network, on
+    one thread with the operator library.
+    """
+
+    int8: str | None
+    model: ModelProto
+    milliseconds: float
+
+
+def candidates(model: ModelProto, calibration: Sequence[Feed]) -> list[Candidate]:
+    """The model as it is, and with what stays real in int8, the fastest on this machine first.
+
+    model: with binary layers, real weights in float32. calibration: inputs to take the ranges of activations
+    from, and to time the models on. Raises OnnxbinError where ONNX Runtime cannot quantize the model.
+    """
+    first = [layer.name for layer in inventory(model) if layer.depth == 1]
+    made = {name: with_static_int8(model, calibration, ops=ops, keep=first) for name, ops in CHOICES.items()}
+    models: list[tuple[str | None, ModelProto]] = [(None, model), *made.items()]
+    sessions = [_session(proto) for _, proto in models]
+    runs = [functools.partial(_run, opened, calibration) for opened in sessions]
+    timings = alternate(runs, _ROUNDS, clock(1))
+    found = [
+        Candidate(name, proto, timing.median) for (name, proto), timing in zip(models, timings, strict=True)
+    ]
+    return sorted(found, key=lambda candidate: candidate.milliseconds)
+
+
+def _session(model: ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4  # errors are raised
+    return session(model.SerializeToString(), options)
+
+
+def _run(opened: onnxruntime.InferenceSession, feeds: Sequence[Feed], number: int) -> object:
+    return opened.run(None, feeds[number % len(feeds)])
