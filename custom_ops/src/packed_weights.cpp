@@ -1,5 +1,6 @@
 #include "packed_weights.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace onnxbin {
@@ -7,33 +8,46 @@ namespace {
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Writes one sign into a tap's words: that of input channel `channel` of the group and output lane
-// `lane`.
-void PutSign(const TileKernel& kernel, unsigned char* tap, int64_t channel, int64_t lane,
-             bool plus) {
+// One bit of each byte of `signs`, which are `stride` apart, as a number; the lowest comes first.
+template <typename Word>
+Word Gather(const uint8_t* signs, int64_t stride, int64_t count) {
+  Word word = 0;
+  for (int64_t i = 0; i < count; ++i) word |= static_cast<Word>(signs[i * stride]) << i;
+  return word;
+}
+
+// Writes the signs of one tap and output channel into the tap's words; signs: 0 or 1 for each input
+// channel of the group, `stride` apart. Returns their sum, each +1 or -1.
+int32_t PutSigns(const TileKernel& kernel, unsigned char* tap, const uint8_t* signs, int64_t stride,
+                 int64_t channels, int64_t lane) {
+  int32_t plus = 0;
+  for (int64_t c = 0; c < channels; ++c) plus += signs[c * stride];
+  const int32_t sum = 2 * plus - static_cast<int32_t>(channels);
   if (kernel.element == Element::kReals) {
-    uint32_t lanes;
-    std::memcpy(&lanes, tap + channel * sizeof(lanes), sizeof(lanes));
-    lanes |= static_cast<uint32_t>(plus) << lane;
-    std::memcpy(tap + channel * sizeof(lanes), &lanes, sizeof(lanes));
-    return;
+    for (int64_t c = 0; c < channels; ++c) {
+      uint32_t lanes;
+      std::memcpy(&lanes, tap + c * sizeof(lanes), sizeof(lanes));
+      lanes |= static_cast<uint32_t>(signs[c * stride]) << lane;
+      std::memcpy(tap + c * sizeof(lanes), &lanes, sizeof(lanes));
+    }
+    return sum;
   }
-  unsigned char* word =
-      tap + (channel / kernel.word_channels * kernel.panel + lane) * kernel.word_bytes;
-  const int64_t place = channel % kernel.word_channels;
-  if (kernel.element == Element::kBytes) {
-    word[place] = plus ? 1 : 0xff;
-  } else if (kernel.word_bytes == sizeof(uint64_t)) {
-    uint64_t bits;
-    std::memcpy(&bits, word, sizeof(bits));
-    bits |= static_cast<uint64_t>(plus) << place;
-    std::memcpy(word, &bits, sizeof(bits));
-  } else {
-    uint32_t bits;
-    std::memcpy(&bits, word, sizeof(bits));
-    bits |= static_cast<uint32_t>(plus) << place;
-    std::memcpy(word, &bits, sizeof(bits));
+  for (int64_t c = 0; c < channels; c += kernel.word_channels) {
+    unsigned char* word =
+        tap + (c / kernel.word_channels * kernel.panel + lane) * kernel.word_bytes;
+    const uint8_t* first = signs + c * stride;
+    const int64_t count = std::min<int64_t>(kernel.word_channels, channels - c);
+    if (kernel.element == Element::kBytes) {
+      for (int64_t i = 0; i < count; ++i) word[i] = static_cast<uint8_t>(2 * first[i * stride] - 1);
+    } else if (kernel.word_bytes == sizeof(uint64_t)) {
+      const auto bits = Gather<uint64_t>(first, stride, count);
+      std::memcpy(word, &bits, sizeof(bits));
+    } else {
+      const auto bits = Gather<uint32_t>(first, stride, count);
+      std::memcpy(word, &bits, sizeof(bits));
+    }
   }
+  return sum;
 }
 
 }  // namespace
@@ -53,6 +67,7 @@ PackedWeights::PackedWeights(const ConvParams& params, const uint8_t* signs,
   std::memset(data_.data(), 0, static_cast<size_t>(bytes));
   tap_sums_.resize(static_cast<size_t>(params.bases * all_panels_ * taps_ * lanes_));
 
+  std::vector<uint8_t> bits(static_cast<size_t>(params.group_channels * taps_));  // of a channel
   for (int64_t b = 0; b < params.bases; ++b) {
     for (int64_t m = 0; m < params.out_channels; ++m) {
       const uint8_t* row = signs + (b * params.out_channels + m) * params.row_bytes();
@@ -61,13 +76,10 @@ PackedWeights::PackedWeights(const ConvParams& params, const uint8_t* signs,
       const int64_t lane = m % params.group_outputs() % lanes_;
       unsigned char* packed = data_.data() + (b * all_panels_ + panel) * taps_ * tap_bytes_;
       int32_t* sums = tap_sums_.data() + (b * all_panels_ + panel) * taps_ * lanes_ + lane;
-      int64_t k = 0;
-      for (int64_t c = 0; c < params.group_channels; ++c) {
-        for (int64_t tap = 0; tap < taps_; ++tap, ++k) {
-          const bool plus = row[k / 8] >> (k % 8) & 1;
-          PutSign(kernel, packed + tap * tap_bytes_, c, lane, plus);
-          sums[tap * lanes_] += plus ? 1 : -1;
-        }
+      for (size_t k = 0; k < bits.size(); ++k) bits[k] = row[k / 8] >> (k % 8) & 1;
+      for (int64_t tap = 0; tap < taps_; ++tap) {
+        sums[tap * lanes_] = PutSigns(kernel, packed + tap * tap_bytes_, bits.data() + tap, taps_,
+                                      params.group_channels, lane);
       }
     }
   }
