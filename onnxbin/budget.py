@@ -10,7 +10,7 @@ LEAST_NEED, MOST_NEED = 0.25, 4.0
 it takes to win back."""
 
 LAST_NEED = 3.0
-"""What the last turn needs, in averages: all layers settle in it together."""
+"""What the last phase needs, in averages: all layers settle in it together."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from onnxbin import model as files
 from onnxbin.errors import OnnxbinError, Stopped
+from onnxbin.inputs.widths import Inputs
 from onnxbin.loop import Loop
 from onnxbin.measures import Measured, Measures
 from onnxbin.plan import Plan, plan
@@ -62,12 +63,16 @@ def resume(
     *,
     until_ratio: float | None = None,
     max_drop: float | None = None,
+    inputs: Inputs | None = None,
+    last_steps: int | None = None,
     finetune: str | FineTune | None = None,
     listener: Listener | None = None,
 ) -> Result:
     """Go on with a run that was stopped, with the same result as if it had not been.
 
-    run: its folder. until_ratio, max_drop: another goal, to go further or to be content with less.
+    run: its folder. until_ratio, max_drop: another goal, to go further or to be content with less. inputs,
+    last_steps: another last phase. With any of these, a run that has had its last phase goes on from before
+    it.
     finetune: your function again, or its name, where the run is fine-tuned by one: no folder says which code
     is run.
     Raises OnnxbinError where the folder is damaged, or the model or the images are not those of the run.
@@ -86,10 +91,15 @@ def resume(
             "name the function again by --finetune"
         )
     _check_goal(folder, until_ratio, max_drop)
-    changes: dict[str, Any] = {"until_ratio": until_ratio, "max_drop": max_drop, "finetune": finetune}
-    changes = {name: value for name, value in changes.items() if value is not None}
+    goal: dict[str, Any] = {
+        "until_ratio": until_ratio,
+        "max_drop": max_drop,
+        "inputs": inputs,
+        "last_steps": last_steps,
+    }
+    goal = {name: value for name, value in goal.items() if value is not None}
     looser = max_drop is not None and max_drop > (wanted.max_drop or 1.0)
-    wanted = replace(wanted, **changes)
+    wanted = replace(wanted, **goal, finetune=finetune if finetune is not None else wanted.finetune)
     if not source.is_file():
         raise OnnxbinError(f"{source}: is gone; {folder.path} was begun with it: bring it back there")
     original = files.load(source)
@@ -99,7 +109,7 @@ def resume(
     job = _Job(original, wanted, listener or Listener())
     job.images.check(images, folder.path)
     in_first(job.processes, lambda: folder.take_up({**description, "settings": wanted.to_json()}))
-    return job.run(folder, target, resumed=True, looser=looser)
+    return job.run(folder, target, resumed=True, another_goal=bool(goal), looser=looser)
 
 
 class _Job:
@@ -118,16 +128,25 @@ class _Job:
         self.processes, self._make_trainer = self._training()
         self._measures = Measures(self._plan, self.images.held_back, self.processes)
 
-    def run(self, folder: RunFolder, target: Path, resumed: bool = False, looser: bool = False) -> Result:
+    def run(
+        self,
+        folder: RunFolder,
+        target: Path,
+        *,
+        resumed: bool = False,
+        another_goal: bool = False,
+        looser: bool = False,
+    ) -> Result:
         """Run the loop in a folder that is held, and write what it has reached.
 
-        looser: more may be lost than when the run was begun, so that what was undone is tried again.
+        another_goal, looser: see Loop.restore.
         """
         try:
             loop = Loop(
                 self._plan,
                 self._settings,
                 self._measures,
+                self.images.training,
                 self._make_trainer,
                 folder,
                 self.processes,
@@ -135,7 +154,7 @@ class _Job:
                 self._started,
             )
             if resumed:
-                loop.restore(looser)
+                loop.restore(another_goal, looser)
             reason, reached = loop.run()
             return self._write(loop, folder, target, reason, reached)
         except KeyboardInterrupt:
@@ -213,7 +232,7 @@ class _Job:
 
 def _check_goal(folder: RunFolder, until_ratio: float | None, max_drop: float | None) -> None:
     """A run that is taken up again goes on; what it has passed is in its steps."""
-    records = folder.records()
+    records = [record for record in folder.records() if record.layer is not None]
     if not records:
         return
     earlier = f"`onnxbin export {folder.path} --step N` gives the model of an earlier step"

@@ -69,6 +69,11 @@ class ConvLayer:
     left_alone: str | None
 
     @property
+    def in_channels(self) -> int:
+        """C."""
+        return self.shape[1] * self.group
+
+    @property
     def parameters(self) -> int:
         """Weights and biases."""
         weights = int(np.prod(self.shape)) if self.shape else 0

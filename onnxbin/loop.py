@@ -3,13 +3,14 @@
 Wang, Xu, Ni, Zhuang, Xu: "Flexible Network Binarization with Layer-Wise Priority", ICIP 2018, section 3.
 What the paper leaves to a person at every step, the rules of `Settings` decide here. A step that loses more
 than `max_drop` is undone, and its layer tried once more, with one more base, when all others have had their
-turn.
+turn. When no further layer is to become binary comes the last phase: the inputs of the binary layers get
+their widths (see onnxbin.inputs), and the network is trained as it will be.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from onnx import ModelProto
@@ -17,15 +18,17 @@ from onnx import ModelProto
 from onnxbin.binarize import MAX_BASES
 from onnxbin.budget import Budget
 from onnxbin.errors import OnnxbinError, first_line
+from onnxbin.images import ImageSet
+from onnxbin.inputs.network import BinaryNetwork, method
 from onnxbin.layers import ConvLayer
 from onnxbin.measures import Measures
 from onnxbin.plan import Plan
 from onnxbin.priority import DamageQueue, FixedQueue, Queue
 from onnxbin.processes import Processes, in_first
-from onnxbin.records import Listener, Record, Step
-from onnxbin.run_folder import Arrays, Progress, RunFolder, Turn
+from onnxbin.records import LAST_PHASE, Listener, Record, Step
+from onnxbin.run_folder import Arrays, End, Progress, RunFolder, Turn
 from onnxbin.settings import Settings
-from onnxbin.surgery import with_values
+from onnxbin.surgery import BinaryLayer, with_values
 from onnxbin.trainer import Trainer, closed_form
 
 SAVED_EVERY = 30.0
@@ -33,13 +36,17 @@ SAVED_EVERY = 30.0
 
 
 class Loop:
-    """One run through the layers, and what it has reached."""
+    """One run through the layers and the last phase, and what it has reached.
+
+    images: to calibrate inputs with.
+    """
 
     def __init__(
         self,
         plan: Plan,
         settings: Settings,
         measures: Measures,
+        images: ImageSet,
         make_trainer: Callable[[], Trainer],
         folder: RunFolder,
         processes: Processes,
@@ -49,6 +56,7 @@ class Loop:
         self._plan = plan
         self._settings = settings
         self._measures = measures
+        self._images = images
         self._make_trainer = make_trainer
         self._folder = folder
         self._processes = processes
@@ -79,17 +87,16 @@ class Loop:
         return self._progress.seconds + time.monotonic() - self._started
 
     def run(self) -> tuple[str, bool]:
-        """Layer after layer until a rule says stop. Returns why, and whether that is what was asked for."""
-        goal = self._settings.until_ratio
+        """Layer after layer until a rule says stop, then the last phase.
+
+        Returns why it stopped, and whether that is what was asked for.
+        """
         try:
-            while not (self.records and goal is not None and self.records[-1].ratio >= goal):
-                if self._out_of_time():
-                    return f"the time of --budget is up at {self.records[-1].ratio:.2f} times", goal is None
-                step = self._begin()
-                if step is None:
-                    return self._end_of_layers()
-                self._work(step)
-            return f"the file is {self.records[-1].ratio:.2f} times smaller", True
+            end = self._progress.end or self._run_layers()
+            self._progress = replace(self._progress, end=end)
+            if self.records and not self._progress.over:
+                self._run_last_phase()
+            return self._outcome(end)
         except KeyboardInterrupt:
             self.stopped = True
             if not self.records:
@@ -100,23 +107,26 @@ class Loop:
             turn = self._progress.turn
             what = first_line(error) if isinstance(error, OnnxbinError) else _described(error)
             if self.records:
-                return f"stopped{f' at {turn.layer}' if turn else ''}: {what}", False
+                return f"stopped{f' at {turn.layer or LAST_PHASE}' if turn else ''}: {what}", False
             if isinstance(error, (RuntimeError, MemoryError)):
                 raise OnnxbinError(
                     f"training fails: {what}; a smaller --batch-size takes less memory"
                 ) from error
             raise
 
-    def restore(self, looser: bool = False) -> None:
+    def restore(self, another_goal: bool = False, looser: bool = False) -> None:
         """Go on where an earlier run in this folder has stopped.
 
-        looser: more may be lost now, so that layers whose turn was undone wait for another.
+        another_goal: than it had then, so that the last phase is to come. looser: more may be lost now, so
+        that layers whose turn was undone wait for another.
         """
         finished = in_first(self._processes, self._folder.read_finished)
-        within = in_first(self._processes, self._folder.read_turn)
         file, latest = "finished.npz", finished
-        if within is not None and within[0].follows(finished[0] if finished is not None else Progress()):
-            file, latest = "turn.npz", within
+        for name, read in (("turn.npz", self._folder.read_turn), ("last.npz", self._folder.read_last)):
+            later = in_first(self._processes, read)
+            outdated = later is not None and another_goal and later[0].end is not None
+            if later and not outdated and later[0].follows(finished[0] if finished else Progress()):
+                file, latest = name, later
         if latest is not None:
             try:
                 self._go_on_from(*latest)
@@ -128,15 +138,53 @@ class Loop:
             again = dict.fromkeys(self._left_real(), 0.0)
             self._queue.restore({**self._progress.waiting, **again})
             self._progress = replace(self._progress, tried={}, waiting=self._queue.state())
+        if another_goal and self._processes.rank == 0:
+            self._folder.write_curve(self.records)
+            if self._progress.turn is None:
+                self._folder.forget_last_phase()
         self._listener.resumed(self.records)
 
     def _go_on_from(self, progress: Progress, state: Arrays) -> None:
-        bases = {record.layer: record.bases for record in progress.records}
-        if progress.turn is not None:
-            bases[progress.turn.layer] = progress.turn.bases
-        self._trainer.restore([self._layers[name] for name in bases], bases, state)
+        turn = progress.turn
+        bases = {record.layer: record.bases for record in progress.records if record.layer is not None}
+        if turn is not None and turn.layer is not None:
+            bases[turn.layer] = turn.bases
+        if not progress.over:
+            widths = turn.inputs if turn is not None else {}
+            self._trainer.restore([self._layers[name] for name in bases], bases, widths, state)
         self._queue.restore(progress.waiting)
         self._progress = progress
+
+    def _run_layers(self) -> End:
+        """Turn after turn until a rule says stop."""
+        goal = self._settings.until_ratio
+        while True:
+            if self._progress.turn is None:
+                if self.records and self._reaches_goal():
+                    return End(f"the file is {self.records[-1].ratio:.2f} times smaller", True)
+                if self._out_of_time(2):
+                    ratio = self.records[-1].ratio
+                    return End(f"the time of --budget is up at {ratio:.2f} times", goal is None)
+            step = self._begin()
+            if step is None:
+                return self._end_of_layers()
+            self._work(step)
+
+    def _run_last_phase(self) -> None:
+        step = self._begin_last()
+        if step is not None:
+            self._work(step)
+
+    def _outcome(self, end: End) -> tuple[str, bool]:
+        """Why the run ended, and whether that is what was asked for, with what became of the inputs."""
+        inputs, goal = self._settings.inputs, self._settings.until_ratio
+        if inputs == "real" or not self.records:
+            return end.reason, end.reached
+        last = self.records[-1]
+        if last.layer is not None:
+            most = f"--max-drop {self._settings.max_drop:g}"
+            return f"{end.reason}; inputs stay real: --inputs {inputs} would lose more than {most}", False
+        return end.reason, end.reached and (goal is None or last.ratio >= goal)
 
     # A turn
 
@@ -151,22 +199,41 @@ class Loop:
             self._trainer.binarize(layer, bases)
             before, steps = None, 0
             if self._settings.finetune is not False:
-                model = self._build()
-                before = self._measures.of(model).agreement
-                steps = self._training_steps(model, before, self.seconds - began)
-            turn = Turn(layer.name, bases, self._processes.agree(steps), before, began)
+                before = self._measures.of(self._build()).agreement
+                steps = self._training_steps(before, self.seconds - began)
+            turn = Turn(layer.name, bases, {}, self._processes.agree(steps), before, began)
             self._progress = replace(self._progress, turn=turn, waiting=self._queue.state())
-        assert self._progress.turn is not None
+        return self._started_step()
+
+    def _begin_last(self) -> Step | None:
+        """The last phase; None where nothing is to happen in it, or nothing can any more."""
+        if self._progress.turn is None:
+            if not self._has_last_phase or (self._settings.inputs == "real" and self._out_of_time(1)):
+                return None
+            began = self.seconds
+            network = BinaryNetwork(
+                self._plan, self._model, self._trainer.binary(), self._images, self._processes
+            )
+            widths = self._processes.agree(dict(method(self._settings.inputs)(network)))
+            self._trainer.quantize(network.with_inputs(widths))
+            before, steps = None, 0
+            if self._settings.finetune is not False:
+                before = self._measures.of(self._build()).agreement
+                steps = self._settings.last_steps
+                if self._settings.budget is not None:
+                    steps = self._share_of_budget(before, self.seconds - began, 1)
+            turn = Turn(None, 0, widths, self._processes.agree(steps), before, began)
+            self._progress = replace(self._progress, turn=turn)
+        return self._started_step()
+
+    def _started_step(self) -> Step:
         turn = self._progress.turn
+        assert turn is not None
         number = len(self.records) + 1
-        step = Step(
-            self._layers[turn.layer],
-            number,
-            max(number, self._expected()),
-            turn.bases,
-            turn.training_steps,
-        )
-        self._listener.layer_started(step)
+        layer = self._layers[turn.layer] if turn.layer is not None else None
+        expected = number if layer is None else max(number, self._expected()) + self._has_last_phase
+        step = Step(layer, number, expected, turn.bases, turn.training_steps)
+        self._listener.step_started(step)
         return step
 
     def _work(self, step: Step) -> None:
@@ -178,23 +245,22 @@ class Loop:
         self._trainer.train(step, lambda done, loss: self._trained(step, done, loss))
         training = time.monotonic() - training
         model = self._build()
-        layer = step.layer
         measured = None
         if turn.before is not None or self._settings.max_drop is not None:
             measured = self._measures.of(model)
-        difference = self._measures.verify(layer, self._trainer.binary()[layer.name], self._trainer.run_layer)
-        binary = [*(record.layer for record in self.records), layer.name]
-        parameters = sum(i.parameters for i in self._plan.layers)
+        binary = self._trainer.binary()
+        parameters = sum(layer.parameters for layer in self._plan.layers)
         record = Record(
-            layer=layer.name,
-            shape=layer.shape,
+            layer=turn.layer,
+            shape=step.layer.shape if step.layer is not None else (),
             bases=turn.bases,
+            inputs=turn.inputs,
             share=sum(self._layers[name].parameters for name in binary) / parameters,
             ratio=self._plan.original.file_bytes / model.ByteSize(),
             before=turn.before,
             after=measured.agreement if measured else None,
             boxes=measured.boxes if measured else None,
-            difference=difference,
+            difference=self._difference(step, binary),
             training_steps=self._trained_steps,
             seconds=self._processes.agree(self.seconds - turn.began),
         )
@@ -204,6 +270,13 @@ class Loop:
             self._undo(step, record)
         else:
             self._keep(step, record, model)
+
+    def _difference(self, step: Step, binary: Mapping[str, BinaryLayer]) -> float:
+        """Of kernel, function and module of the nodes that the step has changed; see onnxbin.verify."""
+        changed = [step.layer] if step.layer is not None else [self._layers[name] for name in binary]
+        return max(
+            self._measures.verify(layer, binary[layer.name], self._trainer.run_layer) for layer in changed
+        )
 
     def _trained(self, step: Step, done: int, loss: float) -> bool:
         """After a training step: tell, save now and then; whether there is time for another."""
@@ -223,13 +296,21 @@ class Loop:
         digest = ""
         if self._processes.rank == 0:
             digest = self._folder.write_step(step.number, model)
-        self._finish_turn(replace(self._progress, records=records, model=digest), model)
+        progress = replace(self._progress, records=records, model=digest)
+        if step.layer is not None:
+            self._finish_turn(progress, model)
+        else:
+            self._finish_last(progress, model)
         if self._processes.rank == 0:
             self._folder.write_curve(records)
-        self._listener.layer_finished(step, record)
+        self._listener.step_finished(step, record)
 
     def _undo(self, step: Step, record: Record) -> None:
         """Back to before the turn: a new trainer that goes on from what was saved then."""
+        if step.layer is None:
+            self._finish_last(self._progress, self._model)
+            self._listener.step_undone(step, record)
+            return
         finished = in_first(self._processes, self._folder.read_finished)
         progress = self._progress
         self._trainer = self._make_trainer()
@@ -238,7 +319,7 @@ class Loop:
         tried = {**progress.tried, step.layer.name: step.bases}
         self._queue.restore(progress.waiting)
         self._finish_turn(replace(progress, tried=tried), self._model, finished[1] if finished else None)
-        self._listener.layer_rejected(step, record)
+        self._listener.step_undone(step, record)
 
     def _finish_turn(self, progress: Progress, model: ModelProto, state: Arrays | None = None) -> None:
         # At once: Ctrl-C may come between any two lines.
@@ -246,6 +327,11 @@ class Loop:
         if self._processes.rank == 0:
             self._folder.write_finished(self._lasting(), state or self._trainer.state())
         self._saved = time.monotonic()
+
+    def _finish_last(self, progress: Progress, model: ModelProto) -> None:
+        self._progress, self._model = replace(progress, turn=None, over=True), model
+        if self._processes.rank == 0:
+            self._folder.write_last(self._lasting())
 
     def _lasting(self) -> Progress:
         return replace(self._progress, seconds=self.seconds)
@@ -285,29 +371,51 @@ class Loop:
             self._listener.looked_at(done, len(layers))
         return damages
 
-    def _training_steps(self, model: ModelProto, before: float, seconds: float) -> int:
-        """The training of the turn that begins; more of it where the goal will be reached with it.
-
-        model: with its layer binary. before: its agreement. seconds: what the turn has taken so far.
-        """
-        goal, waiting = self._settings.until_ratio, len(self._queue.state()) + len(self._to_try_again())
-        reaches = goal is not None and self._plan.original.file_bytes / model.ByteSize() >= goal
-        left = 1 if reaches or not waiting else min(waiting + 1, max(2, self._expected() - len(self.records)))
+    def _training_steps(self, before: float, seconds: float) -> int:
+        """The training of the layer's turn that begins; see `_share_of_budget`."""
         if self._settings.budget is None:
-            return self._settings.steps_per_layer + (self._settings.last_steps if left == 1 else 0)
+            return self._settings.steps_per_layer
+        waiting = len(self._queue.state()) + len(self._to_try_again())
+        left = 1
+        if waiting and not self._reaches_goal():
+            left = min(waiting + 1, max(2, self._expected() - len(self.records)))
+        return self._share_of_budget(before, seconds, left + 1)
+
+    def _share_of_budget(self, before: float, seconds: float, turns_left: int) -> int:
+        """The training steps of the turn that begins, of those that the time allows.
+
+        before: the agreement with its layer binary, or its inputs quantised. seconds: what the turn has taken
+        so far. turns_left: this one and the last phase included.
+        """
         if self._budget is None:
+            assert self._settings.budget is not None
             # What has been measured of this turn is half of it: all is built and measured once more.
             self._budget = Budget(self._settings.budget, self._trainer.rehearse(), 2 * seconds)
         kept = [1.0, *(record.after or 0.0 for record in self.records)]
         found = [*(record.before or 0.0 for record in self.records), before]
         lost = [max(0.0, a - b) for a, b in zip(kept, found, strict=True)]
-        return self._budget.steps(self.seconds, lost, left)
+        return self._budget.steps(self.seconds, lost, turns_left)
 
-    def _out_of_time(self) -> bool:
-        """Whether one more turn, be it without training, would take longer than there is."""
+    def _out_of_time(self, turns: int) -> bool:
+        """Whether so many more, be they without training, would take longer than there is."""
         if self._budget is None or not self.records:
             return False
-        return self._processes.agree(self.seconds + self._budget.turn_seconds > self._budget.seconds)
+        end = self.seconds + turns * self._budget.turn_seconds
+        return self._processes.agree(end > self._budget.seconds)
+
+    @property
+    def _has_last_phase(self) -> bool:
+        """Whether anything is to happen in it."""
+        settings = self._settings
+        return settings.inputs != "real" or settings.last_steps > 0 or settings.budget is not None
+
+    def _reaches_goal(self) -> bool:
+        """Whether the file would be small enough, were no further layer to become binary."""
+        goal = self._settings.until_ratio
+        if goal is None:
+            return False
+        size = self._plan.final_bytes(self._trainer.real(), self._trainer.binary())
+        return self._plan.original.file_bytes / size >= goal
 
     def _expected(self) -> int:
         return self._plan.turns_until(self._settings.until_ratio)
@@ -317,15 +425,15 @@ class Loop:
         # Not "more than": a drop that is not a number satisfies nothing.
         return most is not None and record.drop is not None and not record.drop <= most
 
-    def _end_of_layers(self) -> tuple[str, bool]:
-        """Why there is no next layer, and whether that is what was asked for."""
+    def _end_of_layers(self) -> End:
+        """Why there is no next layer."""
         left = self._left_real()
         met = self._settings.until_ratio is None and bool(self.records)
         if not left:
-            return "every candidate layer is binary", met
+            return End("every candidate layer is binary", met)
         layers = "layer is" if len(left) == 1 else "layers are"
         most = f"--max-drop {self._settings.max_drop:g}"
-        return f"{len(left)} {layers} left as before: binary, they would lose more than {most}", met
+        return End(f"{len(left)} {layers} left as before: binary, they would lose more than {most}", met)
 
     def _left_real(self) -> list[str]:
         """The layers whose last turn was undone."""

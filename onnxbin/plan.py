@@ -12,6 +12,7 @@ from onnx import ModelProto
 
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import METADATA_KEY, Choice, choose
+from onnxbin.inputs.widths import Inputs, blank
 from onnxbin.layers import ConvLayer, inventory
 from onnxbin.model import Model, check, set_metadata
 from onnxbin.operator import BinaryWeight
@@ -36,7 +37,7 @@ class Plan:
 
     prepared: what is compressed; its metadata says what it was made from and how images are fed to it.
     preprocessing: how, and where that is known from.
-    rest: how the weights that stay real are stored.
+    rest: how the weights that stay real are stored. inputs: what becomes of the inputs of binary layers.
     ratios: the file ratio after each layer of `order`, from the sizes of tensors; the last one is exact.
     """
 
@@ -46,6 +47,7 @@ class Plan:
     layers: list[ConvLayer]
     order: list[ConvLayer]
     rest: Rest
+    inputs: Inputs
     ratios: list[float]
 
     @property
@@ -57,6 +59,16 @@ class Plan:
         """The model as it is written: with these values of initializers, and these layers binary."""
         mixed = with_binary_layers(with_values(self.prepared, real), binary)
         return with_rest_stored(mixed, self.rest, keep=[layer.weight for layer in self.layers if layer.fixed])
+
+    def final_bytes(self, real: Mapping[str, Array], binary: Mapping[str, BinaryLayer]) -> int:
+        """The size of that model's file when the inputs of its binary layers have got their widths."""
+        size: int = self.build(real, self._with_blank_inputs(binary)).ByteSize()
+        return size
+
+    def _with_blank_inputs(self, binary: Mapping[str, BinaryLayer]) -> dict[str, BinaryLayer]:
+        bits = None if self.inputs == "real" else int(self.inputs)
+        channels = {layer.name: layer.in_channels for layer in self.order}
+        return {name: replace(layer, quantizer=blank(bits, channels[name])) for name, layer in binary.items()}
 
     def bytes_saved(self, layer: ConvLayer, bases: int) -> int:
         """Of the file, by making a layer binary; names and the like not counted."""
@@ -90,7 +102,7 @@ def plan(original: Model, settings: Settings) -> Plan:
         prepared, include=settings.include, exclude=settings.exclude, input_size=settings.input_size
     )
     order = _order(layers, settings)
-    draft = Plan(original, prepared, preprocessing, layers, order, settings.rest, [])
+    draft = Plan(original, prepared, preprocessing, layers, order, settings.rest, settings.inputs, [])
     return replace(draft, ratios=_ratios(draft, settings.bases))
 
 
@@ -122,9 +134,9 @@ def _checked(prepared: ModelProto) -> ModelProto:
 def _ratios(plan: Plan, bases: int) -> list[float]:
     if not plan.order:
         return []
-    blank = plan.build({}, {layer.name: _blank(layer, bases) for layer in plan.order})
-    check(blank)
-    first, last = plan.build({}, {}).ByteSize(), blank.ByteSize()
+    layers = {layer.name: _blank(layer, bases) for layer in plan.order}
+    check(plan.build({}, layers))
+    first, last = plan.build({}, {}).ByteSize(), plan.final_bytes({}, layers)
     saved = np.cumsum([plan.bytes_saved(layer, bases) for layer in plan.order])
     # What the formula of one layer leaves out, names and attributes and function bodies, is alike for all.
     overhead = last - (first - saved[-1])

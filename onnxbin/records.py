@@ -10,30 +10,43 @@ from pathlib import Path
 from typing import Any
 
 from onnxbin.images import Choice
+from onnxbin.inputs.widths import Widths, describe
 from onnxbin.layers import ConvLayer
 from onnxbin.plan import Plan
+
+LAST_PHASE = "whole network"
+"""What stands for the layer's name where a step is the last phase."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One layer's turn.
+    """One turn: a layer's, whose weight becomes binary, or the last phase.
 
-    layer: which. number: of the step, from 1 on. expected: how many steps the goal takes, by the sizes of the
-    layers. bases: binary tensors for the weight. training_steps: the training this turn gets.
+    layer: which; None in the last phase, in which no layer becomes binary: the inputs of those that are get
+    their widths, and the whole network trains. number: of the step, from 1 on. expected: how many steps the
+    goal takes, by the sizes of the layers, with the last phase. bases: binary tensors for the weight; 0 in
+    the last phase. training_steps: the training this turn gets.
     """
 
-    layer: ConvLayer
+    layer: ConvLayer | None
     number: int
     expected: int
     bases: int
     training_steps: int
+
+    @property
+    def title(self) -> str:
+        """The layer's name, or what stands for it."""
+        return LAST_PHASE if self.layer is None else self.layer.name
 
 
 @dataclass(frozen=True)
 class Record:
     """What one step did.
 
-    layer, shape: whose weight became binary, and its shape. bases: binary tensors for it.
+    layer, shape: whose weight became binary, and its shape; None and () in the last phase, see Step.
+    bases: binary tensors for it; 0 in the last phase. inputs: the widths that the last phase gives to the
+    inputs of all binary layers; empty before it.
     share: of all convolutions' parameters, how many are binary now. ratio: original bytes / bytes now.
     before, after: agreement before and after fine-tuning (see onnxbin.agreement); None where it was not
     measured. boxes: agreement of the boxes after it (see onnxbin.measures); None where the
@@ -42,9 +55,10 @@ class Record:
     training_steps: of fine-tuning. seconds: that all of it took.
     """
 
-    layer: str
+    layer: str | None
     shape: tuple[int, ...]
     bases: int
+    inputs: Widths
     share: float
     ratio: float
     before: float | None
@@ -53,6 +67,13 @@ class Record:
     difference: float
     training_steps: int
     seconds: float
+
+    @property
+    def title(self) -> str:
+        """The layer's name; of the last phase, what became of the inputs."""
+        if self.layer is not None:
+            return self.layer
+        return f"{LAST_PHASE}, {describe(self.inputs)}"
 
     @property
     def drop(self) -> float | None:
@@ -67,7 +88,7 @@ class Result:
 
     path: the file that was written. ratio: original bytes / its bytes. agreement: with the original on
     held-back images, see onnxbin.agreement; boxes: of what is detected, see Record. reached: whether the stop
-    rules were met. reason: why the run ended. steps: what was kept, layer by layer. run: the run folder.
+    rules were met. reason: why the run ended. steps: what was kept, step by step. run: the run folder.
     preprocessing: how images were fed and where that is known from.
     """
 
@@ -112,17 +133,17 @@ class Listener:
     def looked_at(self, done: int, total: int) -> None:
         """In choosing the next layer, so many of the candidates have been looked at."""
 
-    def layer_started(self, step: Step) -> None:
-        """A layer's turn has begun."""
+    def step_started(self, step: Step) -> None:
+        """A turn has begun."""
 
     def trained(self, step: Step, done: int, loss: float) -> None:
-        """One more training step of this layer's turn is done."""
+        """One more training step of this turn is done."""
 
-    def layer_finished(self, step: Step, record: Record) -> None:
-        """A layer's turn is over, and its result was kept."""
+    def step_finished(self, step: Step, record: Record) -> None:
+        """A turn is over, and its result was kept."""
 
-    def layer_rejected(self, step: Step, record: Record) -> None:
-        """A layer's turn is over, and was undone: it lost more than may be lost."""
+    def step_undone(self, step: Step, record: Record) -> None:
+        """A turn is over, and was undone: it lost more than may be lost."""
 
     def resumed(self, steps: Sequence[Record]) -> None:
         """An earlier run is taken up again; these steps were finished in it."""

@@ -3,11 +3,13 @@
     run.json        what was asked of the run, and with what it runs
     curve.json      the trade-off curve: a record for each finished step; the result at the end
     steps/07.onnx   the whole model after step 7
-    finished.npz    the state of training after the last finished turn
+    finished.npz    the state of training after the last finished turn of a layer
     turn.npz        the state within the turn that is under way
+    last.npz        that the last phase is over, and its record
 
 Every file is replaced atomically. `finished.npz` is what counts: it holds the records too, and is written
-last, so that a run that stopped anywhere goes on from the last whole turn, or from within the next.
+last, so that a run that stopped anywhere goes on from the last whole turn, or from within the next. The last
+phase leaves it as it is: from there a run goes on to another goal, or to a last phase with other inputs.
 Arrays and JSON only: reading a folder runs no code from it.
 """
 
@@ -34,13 +36,15 @@ from onnx import ModelProto
 
 from onnxbin import model as files
 from onnxbin.errors import OnnxbinError, first_line
+from onnxbin.inputs.widths import Widths
 from onnxbin.records import Record, without_infinities
 from onnxbin.typed import typed
 from onnxbin.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 """Of the folder; raised when an older onnxbin could no longer read it rightly."""
 
+_STATES = ("finished.npz", "turn.npz", "last.npz")
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "torch", "lightning-fabric")
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -48,16 +52,26 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Turn:
-    """A layer's turn that is under way: see records.Step.
+    """A turn that is under way: see records.Step.
 
-    before: agreement before its training. began: the run's seconds when it began.
+    layer: None in the last phase; inputs: the widths that it gives. before: agreement before its training.
+    began: the run's seconds when it began.
     """
 
-    layer: str
+    layer: str | None
     bases: int
+    inputs: Widths
     training_steps: int
     before: float | None
     began: float
+
+
+@dataclass(frozen=True)
+class End:
+    """Why no further layer becomes binary, and whether that is what was asked for."""
+
+    reason: str
+    reached: bool
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,8 @@ class Progress:
 
     records: the finished steps that were kept. model: SHA-256 of the file of the last of them. tried: the
     layers whose last turn was undone, with the bases they had. waiting: the state of the queue. seconds: that
-    the run has taken. turn: the one under way.
+    the run has taken. turn: the one under way. end: of the layers' turns, once the last phase has begun.
+    over: whether that has ended, too.
     """
 
     records: tuple[Record, ...] = ()
@@ -75,10 +90,13 @@ class Progress:
     waiting: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     turn: Turn | None = None
+    end: End | None = None
+    over: bool = False
 
     def follows(self, finished: Progress) -> bool:
-        """Whether the turn under way is the one after what is finished."""
-        return self.records == finished.records and dict(self.tried) == dict(finished.tried)
+        """Whether the turn under way, or the last phase, is the one after what is finished."""
+        layers = tuple(record for record in self.records if record.layer is not None)
+        return layers == finished.records and dict(self.tried) == dict(finished.tried)
 
 
 class RunFolder:
@@ -203,25 +221,39 @@ class RunFolder:
         )
 
     def write_finished(self, progress: Progress, state: Arrays) -> None:
-        """Keep the state after a turn."""
+        """Keep the state after a layer's turn."""
         self._write_state("finished.npz", progress, state)
-        (self.path / "turn.npz").unlink(missing_ok=True)
+        self.forget_last_phase()
 
     def write_turn(self, progress: Progress, state: Arrays) -> None:
         """Keep the state within a turn."""
         self._write_state("turn.npz", progress, state)
 
+    def write_last(self, progress: Progress) -> None:
+        """Keep that the last phase is over."""
+        self._write_state("last.npz", progress, {})
+        (self.path / "turn.npz").unlink(missing_ok=True)
+
+    def forget_last_phase(self) -> None:
+        """Drop it, and any turn that is under way."""
+        for name in ("last.npz", "turn.npz"):
+            (self.path / name).unlink(missing_ok=True)
+
     def read_finished(self) -> tuple[Progress, Arrays] | None:
-        """The state after the last finished turn; None before the first."""
+        """The state after the last finished turn of a layer; None before the first."""
         return self._read_state("finished.npz")
 
     def read_turn(self) -> tuple[Progress, Arrays] | None:
         """The state within the turn that was under way; None where none was."""
         return self._read_state("turn.npz")
 
+    def read_last(self) -> tuple[Progress, Arrays] | None:
+        """How far the run is after the last phase; None before its end."""
+        return self._read_state("last.npz")
+
     def _make_room(self) -> None:
         """Empty the folder of a finished run, or of one that has saved nothing."""
-        known = {"run.json", "curve.json", "finished.npz", "turn.npz", "lock", "steps", "report"}
+        known = {"run.json", "curve.json", *_STATES, "lock", "steps", "report"}
         strange = [p.name for p in self.path.iterdir() if p.name not in known and p.suffix != ".part"]
         if strange:
             raise OnnxbinError(
@@ -234,11 +266,11 @@ class RunFolder:
             )
         # The curve first: should this be stopped half-way, it names no step that is gone.
         self.write_curve(())
-        for path in (self.path / "finished.npz", self.path / "turn.npz", *self._steps()):
+        for path in (*(self.path / name for name in _STATES), *self._steps()):
             path.unlink(missing_ok=True)
 
     def _has_state(self) -> bool:
-        return any((self.path / name).exists() for name in ("finished.npz", "turn.npz"))
+        return any((self.path / name).exists() for name in _STATES)
 
     def _steps(self) -> list[Path]:
         """The files of steps, and what a killed process may have left of files that it was writing."""
@@ -326,15 +358,21 @@ def _record(content: Mapping[str, Any]) -> Record:
     record = typed(Record, {name: value for name, value in content.items() if name != "number"})
     numbers = (record.ratio, record.share, record.difference, record.seconds)
     sizes = (record.bases, *record.shape)
-    if not (all(map(math.isfinite, numbers)) and record.ratio > 0 and min(sizes) > 0 and len(sizes) == 5):
+    sized = sizes == (0,) if record.layer is None else min(sizes) > 0 and len(sizes) == 5
+    if not (all(map(math.isfinite, numbers)) and record.ratio > 0 and sized):
         raise ValueError(f"step of {record.layer!r}: has numbers that no step can have")
     return record
 
 
 def _progress(content: Mapping[str, Any]) -> Progress:
-    turn = content["turn"]
+    turn, end = content["turn"], content["end"]
     records = [_record(entry) for entry in content["records"]]
     return typed(
         Progress,
-        {**content, "records": records, "turn": typed(Turn, turn) if turn is not None else None},
+        {
+            **content,
+            "records": records,
+            "turn": typed(Turn, turn) if turn is not None else None,
+            "end": typed(End, end) if end is not None else None,
+        },
     )

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from onnxbin.binarize import MAX_BASES
 from onnxbin.errors import OnnxbinError
 from onnxbin.images.preprocess import Channels, Resize
+from onnxbin.inputs.widths import Inputs
 from onnxbin.typed import typed
 
 FineTune = Callable[[Any, Any, Any], None]
@@ -40,12 +41,12 @@ class Settings:
     priority: which layer goes next, see onnxbin.priority. order: the names of the layers to binarize, first
     to last, instead of all that can be in the order of priority.
     bases: binary tensors summed for each weight. rest: how the weights that stay real are stored, see
-    onnxbin.rest.
+    onnxbin.rest. inputs: how binary layers see their inputs after the last phase.
     finetune: True for distillation from the original, False for none (torch is not needed then), a function
     of your own, or its name as "module:function".
-    steps_per_layer: of fine-tuning, after each layer. last_steps: more of them after the layer that reaches
-    the goal. budget: seconds that the run may take, instead of a number of steps. batch_size: images a step,
-    over all processes. device: to train on.
+    steps_per_layer: of fine-tuning, after each layer. last_steps: of the last phase, when no further layer is
+    to become binary. budget: seconds that the run may take, instead of a number of steps. batch_size: images
+    a step, over all processes. device: to train on.
     seed: of everything random.
     """
 
@@ -64,6 +65,7 @@ class Settings:
     order: tuple[str, ...] | None = None
     bases: int = 1
     rest: Rest = "int8"
+    inputs: Inputs = "real"
     finetune: bool | str | FineTune = True
     steps_per_layer: int = STEPS_PER_LAYER
     last_steps: int = 0
@@ -89,7 +91,7 @@ class Settings:
             )
         if not 1 <= self.bases <= MAX_BASES:
             raise OnnxbinError(f"--bases {self.bases}: expected 1 to {MAX_BASES}")
-        for name, choices in (("priority", Priority), ("rest", Rest), ("device", Device)):
+        for name, choices in (("priority", Priority), ("rest", Rest), ("inputs", Inputs), ("device", Device)):
             if getattr(self, name) not in get_args(choices):
                 expected = ", ".join(get_args(choices))
                 raise OnnxbinError(f"--{name} {getattr(self, name)!r}: expected one of {expected}")

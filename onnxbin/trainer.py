@@ -11,6 +11,7 @@ import onnx
 from onnx import ModelProto
 
 from onnxbin.binarize import binarize
+from onnxbin.inputs.widths import Widths
 from onnxbin.layers import ConvLayer
 from onnxbin.plan import Array
 from onnxbin.records import Step
@@ -22,6 +23,9 @@ class Trainer(Protocol):
 
     def binarize(self, layer: ConvLayer, bases: int) -> None:
         """Turn a layer binary, from its present real weight."""
+
+    def quantize(self, layers: Mapping[str, BinaryLayer]) -> None:
+        """Let these binary layers see their inputs by the quantisers given, with the biases given."""
 
     def train(self, step: Step, on_step: Callable[[int, float], bool]) -> None:
         """Fine-tune the whole network.
@@ -45,11 +49,16 @@ class Trainer(Protocol):
         """Everything that training has changed and depends on."""
 
     def restore(
-        self, layers: Sequence[ConvLayer], bases: Mapping[str, int], state: Mapping[str, npt.NDArray[Any]]
+        self,
+        layers: Sequence[ConvLayer],
+        bases: Mapping[str, int],
+        widths: Widths,
+        state: Mapping[str, npt.NDArray[Any]],
     ) -> None:
         """Make a new trainer go on from a `state`, bit for bit.
 
-        layers: those that had become binary, in that order. bases: how many of each.
+        layers: those that had become binary, in that order. bases: how many of each. widths: of the inputs
+        that had been quantised.
         """
 
 
@@ -73,6 +82,10 @@ class Untrained:
     def binarize(self, layer: ConvLayer, bases: int) -> None:
         """Signs and scales nearest to the original weight."""
         self._binary[layer.name] = closed_form(layer, self._values, bases)
+
+    def quantize(self, layers: Mapping[str, BinaryLayer]) -> None:
+        """The quantisers and biases as they are given."""
+        self._binary.update(layers)
 
     def rehearse(self) -> float:
         """No time."""
@@ -101,8 +114,9 @@ class Untrained:
         self,
         layers: Sequence[ConvLayer],
         bases: Mapping[str, int],
+        widths: Widths,  # noqa: ARG002
         state: Mapping[str, npt.NDArray[Any]],  # noqa: ARG002
     ) -> None:
-        """Binarize again."""
+        """Binarize again; without training, nothing is ever saved of a last phase that is under way."""
         for layer in layers:
             self.binarize(layer, bases[layer.name])

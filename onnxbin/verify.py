@@ -63,7 +63,8 @@ class Verifier:
             "kernel": run(session(alone.SerializeToString()), [_OUTPUT], {_INPUT: x})[0],
             "PyTorch module": run_layer(layer.name, x),
         }
-        terms = float(np.abs(binary.weight.dense()).sum(axis=(1, 2, 3)).max() * np.abs(x).max())
+        seen = x if binary.quantizer is None else binary.quantizer(x)
+        terms = float(np.abs(binary.weight.dense()).sum(axis=(1, 2, 3)).max() * np.abs(seen).max())
         scale = max(float(np.abs(function).max()), CANCELLATION * terms, float(np.finfo(np.float32).tiny))
         worst = 0.0
         for way, found in others.items():

@@ -95,7 +95,7 @@ class Heard(Listener):
     def warned(self, text):
         self.warnings.append(text)
 
-    def layer_rejected(self, step, record):
+    def step_undone(self, step, record):
         self.rejected.append((record.layer, step.bases, record.drop))
 
 
@@ -168,7 +168,7 @@ def test_what_was_used_is_found_again_in_the_file(model, photos):
 
 def test_ctrl_c_writes_what_was_finished(model, photos):
     class Impatient(Listener):
-        def layer_started(self, step):
+        def step_started(self, step):
             if step.number == 3:
                 raise KeyboardInterrupt
 
@@ -288,7 +288,7 @@ def test_an_agreement_that_is_no_number_satisfies_nothing(tmp_path, photos):
 
 def test_a_failure_later_on_keeps_what_was_reached(model, photos):
     class Fragile(Listener):
-        def layer_started(self, step):
+        def step_started(self, step):
             if step.number == 2:
                 raise RuntimeError("no more memory\nat all")
 

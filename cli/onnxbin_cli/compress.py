@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +13,7 @@ from rich.text import Text
 import onnxbin
 from onnxbin import OnnxbinError, Result
 from onnxbin.binarize import MAX_BASES
+from onnxbin.inputs.widths import Inputs
 from onnxbin.settings import STEPS_PER_LAYER, Device, Priority, Rest
 from onnxbin.text import duration, file_size, preprocessing, printable
 from onnxbin_cli.console import OutputConsole, is_first_process
@@ -21,7 +23,8 @@ from onnxbin_cli.progress import CompressionProgress
 NOT_REACHED = 3
 """Exit status where the goal was not reached, but the best file was written."""
 
-_WITH_RESUME = {"resume", "until_ratio", "max_drop", "finetune", "as_json"}
+_GOAL = ("until_ratio", "max_drop", "inputs", "last_steps")
+_WITH_RESUME = {*_GOAL, "resume", "finetune", "as_json"}
 """Options that may be given when a run is taken up again; the others are those that it was begun with."""
 
 
@@ -71,6 +74,14 @@ _WITH_RESUME = {"resume", "until_ratio", "max_drop", "finetune", "as_json"}
     help="How the weights that stay real are stored.",
 )
 @click.option(
+    "--inputs",
+    type=click.Choice(get_args(Inputs)),
+    default="real",
+    show_default=True,
+    help="How binary layers see their inputs: as they are, or in so many bits; a width is given them in "
+    "the last phase.",
+)
+@click.option(
     "--finetune",
     metavar="MODULE:FUNCTION",
     help="Fine-tune by your own function(module, images, step) instead of distillation from the original.",
@@ -83,7 +94,13 @@ _WITH_RESUME = {"resume", "until_ratio", "max_drop", "finetune", "as_json"}
     show_default=True,
     help="Fine-tuning steps a layer.",
 )
-@click.option("--last-steps", type=int, default=0, show_default=True, help="More of them after the last.")
+@click.option(
+    "--last-steps",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Fine-tuning steps of the last phase, when all layers that will be are binary.",
+)
 @click.option("--batch-size", type=int, default=4, show_default=True, help="Images a fine-tuning step.")
 @click.option(
     "--device", type=click.Choice(get_args(Device)), default="auto", show_default=True, help="To train on."
@@ -98,7 +115,8 @@ _WITH_RESUME = {"resume", "until_ratio", "max_drop", "finetune", "as_json"}
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with a run that was stopped; of the options, only a new goal may be given.",
+    help="Go on with a run that was stopped, or to a new goal: --until-ratio, --max-drop, --inputs, "
+    "--last-steps.",
 )
 @json_option
 @click.pass_context
@@ -124,6 +142,7 @@ def compress(
       onnxbin compress model.onnx --max-drop 0.1 --images photos/ -o small.onnx
       onnxbin compress model.onnx --until-ratio 8 --no-finetune
       onnxbin compress --resume model.binary.run
+      onnxbin compress --resume model.binary.run --inputs 4 --last-steps 300
     """
     if finetune and no_finetune:
         raise OnnxbinError("--finetune and --no-finetune exclude each other: give one")
@@ -132,14 +151,10 @@ def compress(
     console = OutputConsole(stderr=as_json)
     with CompressionProgress(console) as progress:
         if resume is not None:
-            _refuse_with_resume(context)
-            result = onnxbin.resume(
-                resume,
-                until_ratio=settings["until_ratio"],
-                max_drop=settings["max_drop"],
-                finetune=finetune,
-                listener=progress,
-            )
+            given = _given(context)
+            _refuse_with_resume(given)
+            goal = {name: settings[name] for name in _GOAL if name in given}
+            result = onnxbin.resume(resume, **goal, finetune=finetune, listener=progress)
         else:
             assert model is not None
             result = onnxbin.compress(
@@ -157,13 +172,18 @@ def compress(
     return 0 if result.reached else NOT_REACHED
 
 
-def _refuse_with_resume(context: click.Context) -> None:
-    for name in context.params:
-        given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        if given and name not in _WITH_RESUME:
+def _given(context: click.Context) -> list[str]:
+    """The options that are on the command line."""
+    return [n for n in context.params if context.get_parameter_source(n) == ParameterSource.COMMANDLINE]
+
+
+def _refuse_with_resume(given: Sequence[str]) -> None:
+    for name in given:
+        if name not in _WITH_RESUME:
+            *goal, last = (f"--{option.replace('_', '-')}" for option in _GOAL)
             raise OnnxbinError(
                 f"--{name.replace('_', '-')}: a run goes on with the options that it was begun with; "
-                "only --until-ratio and --max-drop may be new"
+                f"only {', '.join(goal)} and {last} may be new"
             )
 
 

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from onnxbin import Listener, Record, Step
+from onnxbin.inputs.widths import describe
 from onnxbin.plan import Plan
 from onnxbin.text import duration, file_size, printable, shape
 from onnxbin_cli.console import OutputConsole
@@ -62,30 +63,31 @@ class CompressionProgress(Listener):
         if total > 1:
             self._show("choosing a layer", done, total, "layers")
 
-    def layer_started(self, step: Step) -> None:
-        """The bar for this layer."""
+    def step_started(self, step: Step) -> None:
+        """The bar for this turn."""
         self._head()
-        self._show(printable(step.layer.name)[:28], 0, step.training_steps, "steps")
+        self._show(printable(step.title)[:28], 0, step.training_steps, "steps")
 
     def trained(self, step: Step, done: int, loss: float) -> None:
         """One more step on the bar."""
-        self._show(printable(step.layer.name)[:28], done, step.training_steps, f"steps, loss {loss:.4f}")
+        self._show(printable(step.title)[:28], done, step.training_steps, f"steps, loss {loss:.4f}")
 
-    def layer_finished(self, step: Step, record: Record) -> None:
-        """The layer's line; after the first, what may be expected of the rest."""
+    def step_finished(self, step: Step, record: Record) -> None:
+        """The step's line; after the first, what may be expected of the rest."""
         self._finished.append(record.seconds)
         left = sum(self._finished) / len(self._finished) * (step.expected - step.number)
         self._row(step.number, record, duration(left))
         if len(self._finished) == 1 and step.expected > step.number:
             self._print(
-                f"forecast: {step.expected - step.number} more layers in about {duration(left)}", style="dim"
+                f"forecast: {step.expected - step.number} more steps in about {duration(left)}", style="dim"
             )
 
-    def layer_rejected(self, step: Step, record: Record) -> None:  # noqa: ARG002
+    def step_undone(self, step: Step, record: Record) -> None:
         """Its line too: the time went somewhere."""
         drop = 0.0 if record.drop is None else record.drop
         self._print(
-            f" - {printable(record.layer)} stays as it was: binary, {drop:.3f} would be lost", style="dim"
+            f" - {printable(step.title)} stays as it was: {_change(record)}, {drop:.3f} would be lost",
+            style="dim",
         )
 
     def _head(self) -> None:
@@ -116,8 +118,12 @@ def _line(number: int, record: Record, left: str) -> str:
     return (
         f"{number:2d} {record.ratio:6.2f} {100 * record.share:6.1f}% {_agreement(record.before)} "
         f"{_agreement(record.after)} {_agreement(record.boxes)} {left:>8}  {shape(record.shape):11}  "
-        f"{record.layer}"
+        f"{record.title}"
     )
+
+
+def _change(record: Record) -> str:
+    return describe(record.inputs) if record.layer is None else "binary"
 
 
 def _agreement(value: float | None) -> str:

@@ -46,13 +46,13 @@ Json = dict[str, Any]
 
 
 class Progress(Listener):
-    """A line for each layer."""
+    """A line for each step."""
 
-    def layer_finished(self, step: Step, record: Record) -> None:
-        """What the layer's turn has done."""
+    def step_finished(self, step: Step, record: Record) -> None:
+        """What the turn has done."""
         kept = "-" if record.after is None else f"{record.after:.3f}"
         print(
-            f"  {step.number:3} {shortened(record.layer, 34):34} ratio {record.ratio:5.2f}"
+            f"  {step.number:3} {shortened(record.title, 34):34} ratio {record.ratio:5.2f}"
             f"  agreement {kept} {record.seconds:5.0f} s",
             flush=True,
         )
@@ -137,6 +137,7 @@ class Experiment:
 def _reached(folder: RunFolder) -> Json:
     """What a finished run has come to, and what it was made with and of."""
     result, records = folder.curve["result"], folder.records()
+    order = [record.layer for record in records if record.layer is not None]
     description = folder.description
     return {
         "images": description["images"],
@@ -145,14 +146,14 @@ def _reached(folder: RunFolder) -> Json:
         "reached": {
             "ratio": result["ratio"],
             "bytes": result["bytes"],
-            "layers": len(records),
+            "layers": len(order),
             "binary_share": records[-1].share,
             "steps": sum(record.training_steps for record in records),
             "seconds": result["seconds"],
             "agreement": result["agreement"],
             "boxes": result["boxes"],
         },
-        "order": [record.layer for record in records],
+        "order": order,
     }
 
 

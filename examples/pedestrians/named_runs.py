@@ -51,7 +51,7 @@ class NamedRun:
     def settings_for(self, model: Model, ratio: float, steps: int, images: Path) -> Settings:
         """The settings that take `model` to the ratio with so many training steps in all.
 
-        The layers share the steps, the last one has what is left over; what the run's own settings say of
+        The layers share the steps, the last phase has what is left over; what the run's own settings say of
         steps wins. With priority "damage", which chooses as it goes, the number of layers is an estimate.
         Raises OnnxbinError where the settings make no sense or the ratio is out of reach.
         """

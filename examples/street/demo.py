@@ -37,11 +37,11 @@ SHOWN, CROWD, ENLARGED, MIN_SCORE = 3, 4, 3, 0.3
 
 
 class Progress(onnxbin.Listener):
-    """A line for each layer: the ratio so far, and the agreement before and after fine-tuning."""
+    """A line for each step: the ratio so far, and the agreement before and after fine-tuning."""
 
-    def layer_finished(self, step: onnxbin.Step, record: onnxbin.Record) -> None:
-        """What the layer's turn has done."""
-        name = f"{record.layer} {'x'.join(map(str, record.shape))}"
+    def step_finished(self, step: onnxbin.Step, record: onnxbin.Record) -> None:
+        """What the turn has done."""
+        name = " ".join([record.title, "x".join(map(str, record.shape))])
         before, after = ("-" if value is None else f"{value:.3f}" for value in (record.before, record.after))
         print(f"{step.number:3} {name:28} {record.ratio:6.2f} {before:>8} {after:>8}", flush=True)
 

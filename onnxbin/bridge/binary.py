@@ -1,9 +1,9 @@
 """The BinaryConv operators in PyTorch: exact forwards, straight-through backwards.
 
 Forward, `BinaryConv2d` computes what the kernel, the function body and the NumPy reference compute, in the
-same order of float32 operations. Backward, the steps (the sign of a weight, the quantiser of an input) pass
-the gradient on as if they were the identity, inside the range where the step still follows its argument
-(Bengio et al. 2013, arXiv 1308.3432; Hubara et al. 2016, arXiv 1602.02830).
+same order of float32 operations. Backward, the sign of a weight passes the gradient on as if it were the
+identity, inside the range where it still follows its argument (Bengio et al. 2013, arXiv 1308.3432; Hubara et
+al. 2016, arXiv 1602.02830). What it does to its input is in `bridge.quantizer`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from onnxbin.bridge.ops.convolution import conv
-from onnxbin.operator import BinaryWeight, QuantInput, Quantizer, SignInput
+from onnxbin.bridge.quantizer import module_of
+from onnxbin.operator import BinaryWeight, Quantizer
+from onnxbin.surgery import BinaryLayer
 
 CLIP = 3.0
 """Latent weights beyond this many times their channel's mean magnitude get no gradient."""
@@ -38,84 +40,6 @@ class _Sign(torch.autograd.Function):
         inside: Tensor
         (inside,) = ctx.saved_tensors
         return gradients[0] * inside
-
-
-class _SignInput(torch.autograd.Function):
-    """+step where x >= zero, else -step; the gradient passes within one step of zero."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, step: Tensor, zero: Tensor) -> Tensor:
-        ctx.save_for_backward((x - zero).abs() <= step)
-        return torch.where(x >= zero, step, -step)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (inside,) = ctx.saved_tensors
-        return gradients[0] * inside, None, None
-
-
-class _LevelInput(torch.autograd.Function):
-    """step * (q - zero), q clipped to 0 .. largest; the gradient passes where nothing was clipped."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, step: Tensor, zero: Tensor, largest: float) -> Tensor:
-        r = torch.floor(x * (1 / step) + zero + 0.5)
-        ctx.save_for_backward((r >= 0) & (r <= largest))
-        # Comparisons, not clamp: they send NaN to 0, as in the operators.
-        q = torch.where(r > 0, r, 0.0)
-        q = torch.where(q < largest, q, largest)
-        return step * (q - zero)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (inside,) = ctx.saved_tensors
-        return gradients[0] * inside, None, None, None
-
-
-class SignQuantizer(nn.Module):
-    """The input of BinaryConvSign: +step where x >= zero, else -step (NaN too)."""
-
-    step: Tensor
-    zero: Tensor
-
-    def __init__(self, quantizer: SignInput) -> None:
-        super().__init__()
-        self.register_buffer("step", torch.tensor(quantizer.step))
-        self.register_buffer("zero", torch.tensor(quantizer.zero).reshape(1, -1, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [N, C, H, W] quantised."""
-        quantized: Tensor = _SignInput.apply(x, self.step, self.zero)  # type: ignore[no-untyped-call]
-        return quantized
-
-
-class LevelQuantizer(nn.Module):
-    """The input of BinaryConvQuant: step * (q - zero), q = floor(x * (1 / step) + zero + 1/2).
-
-    q is clipped to 0 .. 2^bits - 1; NaN becomes q = 0.
-    """
-
-    step: Tensor
-    zero: Tensor
-
-    def __init__(self, quantizer: QuantInput) -> None:
-        super().__init__()
-        self.register_buffer("step", torch.tensor(quantizer.step))
-        self.register_buffer("zero", torch.tensor(quantizer.zero))
-        self.largest = float(2**quantizer.bits - 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [N, C, H, W] quantised."""
-        quantized: Tensor = _LevelInput.apply(  # type: ignore[no-untyped-call]
-            x, self.step, self.zero, self.largest
-        )
-        return quantized
-
-
-def _module_of(quantizer: Quantizer) -> nn.Module:
-    if quantizer is None:
-        return nn.Identity()
-    return SignQuantizer(quantizer) if isinstance(quantizer, SignInput) else LevelQuantizer(quantizer)
 
 
 class BinaryConv2d(nn.Module):
@@ -144,7 +68,7 @@ class BinaryConv2d(nn.Module):
         self.latent = nn.Parameter(_latents(weight, real))
         self.scale = nn.Parameter(torch.tensor(weight.scale, dtype=torch.float32))
         self.bias = nn.Parameter(torch.tensor(bias, dtype=torch.float32))
-        self.quantizer = _module_of(quantizer)
+        self.quantizer = module_of(quantizer)
         self.geometry = geometry
 
     def weight(self) -> Tensor:
@@ -157,10 +81,18 @@ class BinaryConv2d(nn.Module):
         y: Tensor = conv(self.quantizer(x), self.weight(), self.bias, **self.geometry)
         return y
 
-    def binary_weight(self) -> BinaryWeight:
-        """The signs and scales as they are now."""
+    def quantize(self, quantizer: Quantizer, bias: npt.NDArray[Any]) -> None:
+        """See the input this way from now on, with this bias [M]."""
+        self.quantizer = module_of(quantizer).to(self.bias.device)
+        with torch.no_grad():
+            self.bias.copy_(torch.from_numpy(bias))
+
+    def layer(self) -> BinaryLayer:
+        """What it computes now."""
         signs = torch.where(self.latent.detach() >= 0, 1, -1).to(torch.int8)
-        return BinaryWeight(signs.cpu().numpy(), self.scale.detach().cpu().numpy().copy())
+        weight = BinaryWeight(signs.cpu().numpy(), self.scale.detach().cpu().numpy().copy())
+        bias = self.bias.detach().cpu().numpy().copy()
+        return BinaryLayer(weight, bias, self.quantizer.quantizer())
 
 
 def _latents(weight: BinaryWeight, real: Tensor | None) -> Tensor:

@@ -26,7 +26,7 @@ from onnxbin.bridge.upgrade import upgrade
 from onnxbin.cut import WEIGHT_INPUTS
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.operator import DOMAIN, BinaryWeight, QuantInput, Quantizer, SignInput
-from onnxbin.surgery import layer_names
+from onnxbin.surgery import BinaryLayer, layer_names
 
 
 @dataclass(frozen=True)
@@ -175,13 +175,9 @@ class GraphModule(nn.Module):
         self._plans.clear()
         self._drop_unused(node.inputs[1:])
 
-    def binary_layers(self) -> dict[str, tuple[BinaryWeight, npt.NDArray[np.float32]]]:
-        """Signs with scales, and bias [M], of each binary layer by its name, in the order of the graph."""
-        return {
-            node.name: (node.run.binary_weight(), node.run.bias.detach().cpu().numpy().copy())
-            for node in self._nodes
-            if isinstance(node.run, BinaryConv2d)
-        }
+    def binary_layers(self) -> dict[str, BinaryLayer]:
+        """What each binary layer computes now, by its name, in the order of the graph."""
+        return {node.name: node.run.layer() for node in self._nodes if isinstance(node.run, BinaryConv2d)}
 
     def binary_outputs(self) -> list[str]:
         """The output tensors of the binary layers, in the order of the graph."""

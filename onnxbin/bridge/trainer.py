@@ -17,6 +17,7 @@ from onnxbin.bridge.engine import Engine
 from onnxbin.bridge.module import GraphModule
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.images import ImageSet
+from onnxbin.inputs.widths import Widths, blank
 from onnxbin.layers import ConvLayer
 from onnxbin.plan import Array, Plan
 from onnxbin.records import Step
@@ -46,6 +47,11 @@ class NetworkTrainer:
         """Turn a layer binary, from its present real weight."""
         self._student.binarize(layer.name, binarize(self._student.initializer(layer.weight), bases))
 
+    def quantize(self, layers: Mapping[str, BinaryLayer]) -> None:
+        """Let these binary layers see their inputs by the quantisers given, with the biases given."""
+        for name, layer in layers.items():
+            self._student.binary_layer(name).quantize(layer.quantizer, layer.bias)
+
     def train(self, step: Step, on_step: Callable[[int, float], bool]) -> None:
         """Fine-tune the whole network."""
         if self._distillation is not None:
@@ -55,9 +61,7 @@ class NetworkTrainer:
                 self._function(self._student, self._images, step)
             except Exception as error:
                 reason = f"{type(error).__name__}: {first_line(error)}"
-                raise OnnxbinError(
-                    f"--finetune: your function fails at {step.layer.name}: {reason}"
-                ) from error
+                raise OnnxbinError(f"--finetune: your function fails at {step.title}: {reason}") from error
 
     def rehearse(self) -> float:
         """How many seconds a training step takes; 0 where training is the user's own."""
@@ -69,8 +73,7 @@ class NetworkTrainer:
 
     def binary(self) -> dict[str, BinaryLayer]:
         """The binary layers as they are now, by name."""
-        layers = self._student.binary_layers()
-        return {name: BinaryLayer(weight, bias) for name, (weight, bias) in layers.items()}
+        return self._student.binary_layers()
 
     def run_layer(self, name: str, x: Array) -> Array:
         """What the module of a binary layer makes of its input x [N, C, H, W], in float32 on the CPU."""
@@ -90,11 +93,18 @@ class NetworkTrainer:
         return {**values, **{f"training/{k}": v for k, v in self._distillation.state().items()}}
 
     def restore(
-        self, layers: Sequence[ConvLayer], bases: Mapping[str, int], state: Mapping[str, npt.NDArray[Any]]
+        self,
+        layers: Sequence[ConvLayer],
+        bases: Mapping[str, int],
+        widths: Widths,
+        state: Mapping[str, npt.NDArray[Any]],
     ) -> None:
         """Go on from a `state` in which these layers had become binary, in this order."""
         for layer in layers:
             self.binarize(layer, bases[layer.name])
+            if layer.name in widths:
+                module = self._student.binary_layer(layer.name)
+                module.quantize(blank(widths[layer.name], layer.in_channels), np.zeros(layer.out_channels))
         with torch.no_grad():
             for name, parameter in self._student.named_parameters():
                 parameter.copy_(torch.from_numpy(state[f"parameter/{name}"]))

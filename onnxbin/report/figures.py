@@ -28,7 +28,7 @@ class ModelFigures:
 
 @dataclass(frozen=True)
 class StepFigures(ModelFigures):
-    """A step, and the model after it; share to seconds are those of onnxbin.records.Record."""
+    """A step, and the model after it; layer: its title. The rest is that of onnxbin.records.Record."""
 
     number: int
     layer: str

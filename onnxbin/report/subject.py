@@ -72,7 +72,7 @@ class Subject:
             StepFigures(
                 **vars(measured(number, path.stat().st_size)),
                 number=number,
-                layer=record.layer,
+                layer=record.title,
                 shape=record.shape,
                 share=record.share,
                 ratio=record.ratio,

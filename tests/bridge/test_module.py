@@ -324,11 +324,11 @@ def test_binarize_replaces_the_convolution_and_its_parameters():
 
     found["y"].square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in module.parameters())
-    ((name, (read, bias)),) = module.binary_layers().items()
+    ((name, read),) = module.binary_layers().items()
     assert name == "/a/Conv"
-    np.testing.assert_array_equal(read.signs, binary.signs)
-    np.testing.assert_array_equal(read.scale, binary.scale)
-    np.testing.assert_array_equal(bias, random(6))
+    np.testing.assert_array_equal(read.weight.signs, binary.signs)
+    np.testing.assert_array_equal(read.weight.scale, binary.scale)
+    np.testing.assert_array_equal(read.bias, random(6))
 
 
 def test_binarize_by_output_where_the_node_has_no_name():

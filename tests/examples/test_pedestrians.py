@@ -67,7 +67,7 @@ def test_from_stop_to_table(command, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(experiment.Progress, "layer_finished", stop)
+        patched.setattr(experiment.Progress, "step_finished", stop)
         status, said = command()
     assert status == 2
     assert "the same command goes on" in said

@@ -1,0 +1,37 @@
+"""How many bits the inputs of binary layers get."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from onnxbin.operator import QuantInput, Quantizer, SignInput
+
+Inputs = Literal["real", "8", "4", "2", "1"]
+"""What may be asked for: all inputs real, or all of so many bits."""
+
+Widths = Mapping[str, int | None]
+"""The bits of the inputs of layers, by the layers' names; None for inputs that stay real."""
+
+
+def describe(widths: Widths) -> str:
+    """`inputs real`, `inputs of 8 bits`, or `inputs of 1 bit in 5, real in 2`."""
+    counts = Counter(widths.values())
+    names = {bits: "real" if bits is None else f"of {bits} bit{'s' if bits > 1 else ''}" for bits in counts}
+    if len(counts) < 2:
+        return f"inputs {next(iter(names.values()), 'real')}"
+    order = sorted(counts, key=lambda bits: 99 if bits is None else bits)
+    return f"inputs {', '.join(f'{names[bits]} in {counts[bits]}' for bits in order)}"
+
+
+def blank(bits: int | None, channels: int) -> Quantizer:
+    """A quantiser of the right size for this many input channels; what it computes does not matter."""
+    step = np.ones(1, np.float32)
+    if bits is None:
+        return None
+    if bits == 1:
+        return SignInput(step, np.zeros(channels, np.float32))
+    return QuantInput(step, np.zeros(1, np.float32), bits)
