@@ -65,6 +65,7 @@ def render(content: Content) -> str:
         style=Markup(_resource("page.css")),
         version=__version__,
         last=steps[-1],
+        layers=sum(step.shape != () for step in steps),
         quality=figures.quality,
         seconds=sum(step.seconds for step in steps),
         training_steps=sum(step.training_steps for step in steps),

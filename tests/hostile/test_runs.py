@@ -27,6 +27,7 @@ def read(folder):
         opened = RunFolder.open(folder)
         opened.read_finished()
         opened.read_turn()
+        opened.read_last()
     except OnnxbinError as error:
         line = str(error)
     else:

@@ -28,7 +28,9 @@ def finished(tmp_path_factory):
     model = folder / FILE
     model.write_bytes(detector().SerializeToString())
     labels = write_images(folder / "images")
-    result = onnxbin.compress(model, folder / "small.onnx", images=folder / "images", finetune=False)
+    result = onnxbin.compress(
+        model, folder / "small.onnx", images=folder / "images", finetune=False, inputs="8"
+    )
     return MadeRun(result.run, model, folder / "images", labels, result)
 
 

@@ -90,7 +90,7 @@ def test_shows_what_matters(seen, finished):
     _, found, _ = seen
     assert finished.model.name in found["text"]
     assert f"{finished.result.ratio:.1f} times smaller" in found["text"]
-    assert all(step.layer in found["text"] for step in finished.result.steps)
+    assert all(step.title in found["text"] for step in finished.result.steps)
 
 
 def test_complains_of_nothing(seen):

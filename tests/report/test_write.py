@@ -57,7 +57,7 @@ def test_the_page_needs_nothing_else(report, page):
 def test_hostile_names_are_text(page, finished):
     assert "script" not in page.tags
     assert finished.model.name in page.text
-    assert all(step.layer in page.text for step in finished.result.steps)
+    assert all(step.title in page.text for step in finished.result.steps)
 
 
 def test_sections(page):
@@ -87,7 +87,7 @@ def test_figures_are_those_of_the_run(report, finished):
     content = json.loads((report.page.parent / "figures.json").read_text(), parse_constant=pytest.fail)
     assert content["quality"] == "average_precision"
     for step, record in zip(content["steps"], finished.result.steps, strict=True):
-        assert (step["layer"], step["shape"]) == (record.layer, list(record.shape))
+        assert (step["layer"], step["shape"]) == (record.title, list(record.shape))
         assert math.isclose(content["original"]["bytes"] / step["bytes"], record.ratio)
     assert content["steps"][-1]["bytes"] == finished.result.path.stat().st_size
 
@@ -180,7 +180,7 @@ def test_a_model_that_is_no_detector(finished, tmp_path):
         ),
         (lambda folder: change_json(folder / "run.json", settings={"x": 1}), "run.json .* argument 'x'"),
         (lambda folder: (folder / "steps" / "02.onnx").unlink(), "02.onnx is missing"),
-        (lambda folder: (folder / "steps" / "02.onnx").write_bytes(b"x"), "02.onnx"),
+        (lambda folder: (folder / "steps" / "03.onnx").write_bytes(b"x"), "03.onnx"),
     ],
 )
 def test_damaged_runs_are_refused_in_a_line(run_folder, tmp_path, damage, message):
