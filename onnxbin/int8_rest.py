@@ -21,7 +21,7 @@ int8 costs .009 person AP on pedestrians and .005 in other scenes.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import onnxruntime
@@ -44,6 +44,9 @@ CHOICES: dict[str, Sequence[str] | None] = {
 }
 """What computes in int8, by the types of nodes; None for all that ONNX Runtime can."""
 
+LARGEST_LOSS = 0.02
+"""What int8 arithmetic may take away from the agreement of boxes; of outputs, where there are no boxes."""
+
 _ROUNDS = 7
 
 
@@ -51,8 +54,8 @@ _ROUNDS = 7
 class Candidate:
     """A way to compute what stays real.
 
-    int8: one of CHOICES; None where all stays float. milliseconds: the median time of the whole network, on
-    one thread with the operator library.
+    int8: one of CHOICES; None where all stays float. milliseconds: of the whole network, the median, on one
+    thread with the operator library.
     """
 
     int8: str | None
@@ -60,17 +63,23 @@ class Candidate:
     milliseconds: float
 
 
-def candidates(model: ModelProto, calibration: Sequence[Feed]) -> list[Candidate]:
+def candidates(
+    model: ModelProto,
+    calibration: Sequence[Feed],
+    made: Callable[[int, int], None] = lambda _done, _all: None,
+) -> list[Candidate]:
     """The model as it is, and with what stays real in int8, the fastest on this machine first.
 
     model: with binary layers, real weights in float32. calibration: inputs to take the ranges of activations
-    from, and to time the models on. Raises OnnxbinError where ONNX Runtime cannot quantize the model.
+    from, and to time the models on. made: is told how many of how many models are made.
+    Raises OnnxbinError where ONNX Runtime cannot quantize the model.
     """
     first = [layer.name for layer in inventory(model) if layer.depth == 1]
-    made = {name: with_static_int8(model, calibration, ops=ops, keep=first) for name, ops in CHOICES.items()}
-    models: list[tuple[str | None, ModelProto]] = [(None, model), *made.items()]
-    sessions = [_session(proto) for _, proto in models]
-    runs = [functools.partial(_run, opened, calibration) for opened in sessions]
+    models: list[tuple[str | None, ModelProto]] = [(None, model)]
+    for done, (name, ops) in enumerate(CHOICES.items(), 1):
+        models.append((name, with_static_int8(model, calibration, ops=ops, keep=first)))
+        made(done, len(CHOICES))
+    runs = [functools.partial(_run, _session(proto), calibration) for _, proto in models]
     timings = alternate(runs, _ROUNDS, clock(1))
     found = [
         Candidate(name, proto, timing.median) for (name, proto), timing in zip(models, timings, strict=True)

@@ -54,6 +54,11 @@ class Measured:
     agreement: float
     boxes: float | None
 
+    @property
+    def kept(self) -> float:
+        """Of the boxes where that is known, else of the outputs."""
+        return self.agreement if self.boxes is None else self.boxes
+
 
 class Measures:
     """Compares models with the plan's original, whose outputs are computed once, at construction.

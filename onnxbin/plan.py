@@ -19,7 +19,7 @@ from onnxbin.operator import BinaryWeight
 from onnxbin.prepare import prepare
 from onnxbin.priority import deepest_first, largest_first
 from onnxbin.rest import with_rest_stored
-from onnxbin.settings import Rest, Settings
+from onnxbin.settings import Settings, Stored
 from onnxbin.surgery import BinaryLayer, with_binary_layers, with_values
 from onnxbin.version import __version__
 
@@ -46,7 +46,7 @@ class Plan:
     preprocessing: Choice
     layers: list[ConvLayer]
     order: list[ConvLayer]
-    rest: Rest
+    rest: Stored
     inputs: Inputs
     ratios: list[float]
 
@@ -102,7 +102,9 @@ def plan(original: Model, settings: Settings) -> Plan:
         prepared, include=settings.include, exclude=settings.exclude, input_size=settings.input_size
     )
     order = _order(layers, settings)
-    draft = Plan(original, prepared, preprocessing, layers, order, settings.rest, settings.inputs, [])
+    # What is to compute in int8 is stored in it all the way; the arithmetic comes last.
+    rest: Stored = "int8" if settings.rest == "static-int8" else settings.rest
+    draft = Plan(original, prepared, preprocessing, layers, order, rest, settings.inputs, [])
     return replace(draft, ratios=_ratios(draft, settings.bases))
 
 

@@ -97,6 +97,7 @@ class Result:
     ratio: float
     agreement: float
     boxes: float | None
+    int8: str | None
     reached: bool
     reason: str
     steps: tuple[Record, ...]
@@ -129,6 +130,9 @@ class Listener:
 
     def warned(self, text: str) -> None:
         """Something the user should know."""
+
+    def made_int8(self, done: int, total: int) -> None:
+        """After the last step: so many of the ways to compute the rest in int8 are ready to be timed."""
 
     def looked_at(self, done: int, total: int) -> None:
         """In choosing the next layer, so many of the candidates have been looked at."""

@@ -19,7 +19,9 @@ FineTune = Callable[[Any, Any, Any], None]
 
 Priority = Literal["depth", "damage"]
 
-Rest = Literal["float32", "float16", "int8"]
+Stored = Literal["float32", "float16", "int8"]
+
+Rest = Literal[Stored, "static-int8"]
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -41,7 +43,8 @@ class Settings:
     priority: which layer goes next, see onnxbin.priority. order: the names of the layers to binarize, first
     to last, instead of all that can be in the order of priority.
     bases: binary tensors summed for each weight. rest: how the weights that stay real are stored, see
-    onnxbin.rest. inputs: how binary layers see their inputs after the last phase.
+    onnxbin.rest; with "static-int8" their layers compute in int8, too, see onnxbin.int8_rest.
+    inputs: how binary layers see their inputs after the last phase.
     finetune: True for distillation from the original, False for none (torch is not needed then), a function
     of your own, or its name as "module:function".
     steps_per_layer: of fine-tuning, after each layer. last_steps: of the last phase, when no further layer is

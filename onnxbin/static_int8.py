@@ -22,6 +22,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.layers import inventory
+from onnxbin.operator.function import DOMAIN
 from onnxbin.surgery import fresh_name, layer_names
 
 CALIBRATION = 100
@@ -82,6 +83,7 @@ def with_static_int8(
 def decoding(proto: ModelProto) -> list[str]:
     """The nodes that are no convolutions with learned weights, nor have any behind them; by name."""
     learned = {layer.output for layer in inventory(proto) if not layer.fixed}
+    learned |= {name for node in proto.graph.node if node.domain == DOMAIN for name in node.output}
     reaching: set[str] = set()
     found = []
     for node in reversed(proto.graph.node):

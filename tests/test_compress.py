@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import graphs
 import numpy as np
@@ -12,7 +13,7 @@ from onnx import helper
 from PIL import Image
 
 import onnxbin
-from onnxbin import Listener, OnnxbinError
+from onnxbin import Listener, OnnxbinError, int8_rest
 from onnxbin.images import METADATA_KEY, Preprocessing
 from onnxbin.model import load, metadata
 from onnxbin.operator import DOMAIN
@@ -122,6 +123,44 @@ def test_what_drops_too_much_is_undone_and_tried_again_with_two_bases(model, pho
     assert not out_of_reach.reached
     assert "3 layers are left as before: binary, they would lose more than --max-drop" in out_of_reach.reason
     assert binary_nodes(out_of_reach.path) == []
+
+
+def test_the_fastest_rest_in_int8_that_loses_little_is_written(model, photos, monkeypatch):
+    """With the times turned round: what is slowest here comes first, and one that destroys the network."""
+    original = int8_rest.candidates
+
+    def turned_round(proto, feeds, made):
+        found = original(proto, feeds, made)
+        assert not any(node.op_type == "Cast" for node in found[0].model.graph.node)
+        ruined = onnx.ModelProto()
+        ruined.CopyFrom(found[0].model)
+        for tensor in ruined.graph.initializer:
+            if tensor.name == "b4":
+                tensor.CopyFrom(graphs.tensor("b4", [1e3] * 6))
+        first = replace(found[0], int8="all", model=ruined)
+        return [first, *sorted(found, key=lambda one: (one.int8 is None, -one.milliseconds))]
+
+    monkeypatch.setattr(int8_rest, "candidates", turned_round)
+    settings = {"finetune": False, "images": photos, "profile": "yolov4", "exclude": ["c3"]}
+    result = onnxbin.compress(model, rest="static-int8", **settings)
+    stored = onnxbin.compress(model, model.with_name("stored.onnx"), rest="int8", **settings)
+    assert result.int8 in int8_rest.CHOICES
+    assert stored.int8 is None
+    assert binary_nodes(result.path) == binary_nodes(stored.path) == ["c1", "c2"]
+    types = [node.op_type for node in onnx.load(result.path).graph.node]
+    assert "QuantizeLinear" in types
+    assert 0 < abs(result.agreement - stored.agreement) <= int8_rest.LARGEST_LOSS
+    assert json.loads((result.run / "curve.json").read_text())["result"]["int8"] == result.int8
+    assert metadata(onnx.load(result.path)) == metadata(onnx.load(stored.path))
+
+
+def test_the_rest_stays_float_where_int8_would_miss_the_goal(model, photos):
+    settings = {"finetune": False, "images": photos, "profile": "yolov4", "rest": "static-int8"}
+    stored = onnxbin.compress(model, **{**settings, "rest": "int8"})
+    goal = stored.ratio * (1 - 1e-6)  # what QDQ nodes take would be too much
+    result = onnxbin.compress(model, until_ratio=goal, **settings)
+    assert result.reached
+    assert result.int8 is None
 
 
 def test_the_order_can_be_given(model, photos):

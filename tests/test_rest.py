@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from onnxbin.model import load
 from onnxbin.plan import plan
-from onnxbin.rest import with_rest_stored
+from onnxbin.rest import with_rest_restored, with_rest_stored
 from onnxbin.settings import Settings
 
 
@@ -40,6 +40,18 @@ def test_weights_are_within_half_a_step_and_the_file_is_smaller(rest, bytes_each
     x = np.random.default_rng(0).normal(size=(1, 3, 16, 16)).astype(np.float32)
     expected, found = run(proto, x), run(small, x)
     assert np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("rest", ["float32", "float16", "int8"])
+def test_what_was_stored_small_is_restored_as_it_computes(rest):
+    proto = graphs.chain([64, 64, 6], shape=(1, 3, 16, 16))
+    small = with_rest_stored(proto, rest)
+    restored = with_rest_restored(small)
+    onnx.checker.check_model(restored, full_check=True)
+    assert list(restored.graph.node) == list(proto.graph.node)
+    assert stored(restored).keys() == stored(proto).keys()
+    x = np.random.default_rng(0).normal(size=(1, 3, 16, 16)).astype(np.float32)
+    np.testing.assert_array_equal(run(restored, x), run(small, x))
 
 
 def test_channels_that_are_zero_and_gemm_in_both_layouts():

@@ -71,7 +71,8 @@ _WITH_RESUME = {*_GOAL, "resume", "finetune", "as_json"}
     type=click.Choice(get_args(Rest)),
     default="int8",
     show_default=True,
-    help="How the weights that stay real are stored.",
+    help="How the weights that stay real are stored; static-int8: these layers compute in int8, too, where "
+    "that is faster.",
 )
 @click.option(
     "--inputs",
@@ -196,6 +197,8 @@ def _show(result: Result, console: OutputConsole) -> None:
             f"agreement {result.agreement:.3f}{_boxes(result)}, in {duration(result.seconds)}"
         )
     )
+    if result.int8 is not None:
+        console.print(Text(f"computing in int8, of what stays real: {result.int8}", style="dim"))
     if not result.reached:
         command = f"onnxbin compress --resume {printable(str(result.run))}"
         console.print(Text(f"to go on, or for another goal: {command}", style="dim"))

@@ -63,6 +63,10 @@ class CompressionProgress(Listener):
         if total > 1:
             self._show("choosing a layer", done, total, "layers")
 
+    def made_int8(self, done: int, total: int) -> None:
+        """The bar for the rest in int8."""
+        self._show("the rest in int8", done, total, "ways")
+
     def step_started(self, step: Step) -> None:
         """The bar for this turn."""
         self._head()
