@@ -17,6 +17,7 @@ import onnxruntime
 from onnx import ModelProto
 
 from onnxbin.errors import OnnxbinError, first_line
+from onnxbin.large import as_message
 
 Float32 = npt.NDArray[np.float32]
 
@@ -54,7 +55,7 @@ def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:
     copy.CopyFrom(model)
     missing = set(names) - {output.name for output in copy.graph.output}
     if missing:
-        inferred = onnx.shape_inference.infer_shapes(model).graph
+        inferred = onnx.shape_inference.infer_shapes(as_message(model)).graph
         types = {v.name: v.type.tensor_type.elem_type for v in [*inferred.value_info, *inferred.input]}
         for name in sorted(missing):
             value = onnx.ValueInfoProto(name=name)

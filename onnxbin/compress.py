@@ -18,6 +18,7 @@ from onnx import ModelProto
 from onnxbin import model as files
 from onnxbin.errors import OnnxbinError, Stopped
 from onnxbin.inputs.widths import Inputs
+from onnxbin.large import MESSAGE, byte_size
 from onnxbin.loop import Loop
 from onnxbin.measures import Measured, Measures
 from onnxbin.plan import Plan, plan
@@ -177,7 +178,7 @@ class _Job:
         int8 = None
         if self._settings.rest == "static-int8" and records and not loop.stopped:
             int8, model, measured = self._with_fastest_rest(model, measured)
-        size = model.ByteSize()
+        size = byte_size(model)
         if self.processes.rank == 0:
             size = files.save(model, target)
         result = Result(
@@ -219,8 +220,8 @@ class _Job:
         for candidate in found:
             if candidate.int8 is None:
                 break
-            size = candidate.model.ByteSize()
-            if goal is not None and size * goal > self._plan.original.file_bytes >= model.ByteSize() * goal:
+            size = byte_size(candidate.model)
+            if goal is not None and size * goal > self._plan.original.file_bytes >= byte_size(model) * goal:
                 continue
             measured = self._measures.of(candidate.model)
             if before.kept - measured.kept <= LARGEST_LOSS and (most is None or 1 - measured.kept <= most):
@@ -292,6 +293,12 @@ def _check(plan: Plan, settings: Settings, warn: Callable[[str], None]) -> None:
         raise OnnxbinError(
             f"{plan.original.path}: none of its {len(plan.layers)} convolutions can be binarized; "
             "`onnxbin inspect` says why"
+        )
+    if plan.original.file_bytes / plan.ratios[0] > MESSAGE:
+        smaller = "" if "int8" in settings.rest else "; --rest int8 makes it smaller"
+        raise OnnxbinError(
+            f"{plan.original.path}: with the first layer binary the file would have more than the 2 GiB that "
+            f"one ONNX file can hold{smaller}"
         )
     if goal is not None and plan.largest_ratio < goal:
         warn(

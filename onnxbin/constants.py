@@ -15,6 +15,7 @@ import onnx
 from onnx import ModelProto, NodeProto, helper
 
 from onnxbin.agreement import run
+from onnxbin.large import array_of
 from onnxbin.operator import stock_session
 from onnxbin.surgery import exported, imported
 
@@ -37,13 +38,13 @@ def constant_values(
     ops: go through nodes of these ops only; None: through all whose result is always the same.
     """
     stored = {tensor.name: tensor for tensor in proto.graph.initializer}
-    values = {name: onnx.numpy_helper.to_array(stored[name]) for name in set(names) & stored.keys()}
+    values = {name: array_of(stored[name]) for name in set(names) & stored.keys()}
     producers = _constant_producers(proto, set(stored), ops)
     computed = sorted(set(names) & producers.keys())
     if computed:
         part = _part_of(proto, computed, producers)
         results = run(stock_session(part), computed, {})
-        values |= {name: np.asarray(value) for name, value in zip(computed, results, strict=True)}
+        values |= {name: np.asarray(result) for name, result in zip(computed, results, strict=True)}
     return values
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import onnx.inliner
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from onnxbin.large import around, array_of
+
 _FLOAT, _HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype")
 """Attributes that name the type of an output."""
@@ -24,7 +26,7 @@ def in_float32(proto: ModelProto) -> ModelProto:
     if not any(_is_conv(node) and node.input[1] in halves for node in proto.graph.node):
         return proto
     model = ModelProto()
-    model.CopyFrom(onnx.inliner.inline_local_functions(proto) if proto.functions else proto)
+    model.CopyFrom(around(onnx.inliner.inline_local_functions, proto) if proto.functions else proto)
     graph = model.graph
     # The ends keep their names and types; what the nodes read and write there gets new names.
     inputs, outputs = ([v.name for v in values if _is_half(v)] for values in (graph.input, graph.output))
@@ -93,7 +95,7 @@ def _widen(graph: GraphProto, outermost: bool = True) -> None:
 
 def _widen_tensor(tensor: TensorProto) -> None:
     if tensor.data_type == _HALF:
-        values = numpy_helper.to_array(tensor).astype(np.float32)
+        values = array_of(tensor).astype(np.float32)
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
 
 

@@ -28,6 +28,7 @@ import onnxruntime
 from onnx import ModelProto
 
 from onnxbin.benchmark.latency import alternate, clock
+from onnxbin.large import serialized
 from onnxbin.layers import inventory
 from onnxbin.operator import session
 from onnxbin.static_int8 import Feed, with_static_int8
@@ -91,7 +92,7 @@ def _session(model: ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4  # errors are raised
-    return session(model.SerializeToString(), options)
+    return session(serialized(model), options)
 
 
 def _run(opened: onnxruntime.InferenceSession, feeds: Sequence[Feed], number: int) -> object:

@@ -12,6 +12,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto
 
 from onnxbin.errors import OnnxbinError
+from onnxbin.large import array_of
 from onnxbin.operator.function import DOMAIN
 from onnxbin.operator.weight import packed_bytes
 from onnxbin.shapes import spatial_sizes, with_input_size
@@ -284,7 +285,7 @@ def _is_expectation(node: NodeProto, initializers: Mapping[str, onnx.TensorProto
     if weight.dims[0] != 1 or weight.dims[1] != count or count < 2:
         return False
     # Nearly is enough: files that went through 8 bits hold 0.987 for 1.
-    return bool(np.allclose(onnx.numpy_helper.to_array(weight).ravel(), np.arange(count), atol=0.05))
+    return bool(np.allclose(array_of(weight).ravel(), np.arange(count), atol=0.05))
 
 
 def names_read(graph: GraphProto) -> Iterator[str]:

@@ -20,6 +20,7 @@ from onnxbin.budget import Budget
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.images import ImageSet
 from onnxbin.inputs.network import BinaryNetwork, method
+from onnxbin.large import byte_size
 from onnxbin.layers import ConvLayer
 from onnxbin.measures import Measures
 from onnxbin.plan import Plan
@@ -256,7 +257,7 @@ class Loop:
             bases=turn.bases,
             inputs=turn.inputs,
             share=sum(self._layers[name].parameters for name in binary) / parameters,
-            ratio=self._plan.original.file_bytes / model.ByteSize(),
+            ratio=self._plan.original.file_bytes / byte_size(model),
             before=turn.before,
             after=measured.agreement if measured else None,
             boxes=measured.boxes if measured else None,

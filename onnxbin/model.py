@@ -16,9 +16,10 @@ import onnx.checker
 from onnx import ModelProto
 
 from onnxbin.errors import OnnxbinError, first_line
+from onnxbin.large import MESSAGE, as_message, load_external, serialized
 
-LARGEST = 2**31 - 1
-"""Bytes that one protobuf message can hold."""
+LARGEST = 16 * 2**30
+"""Bytes of a model with all the files that its tensors are in."""
 
 MOST_SUBGRAPHS = 1000
 """Of If, Loop and Scan, however deep: the time that onnx_graphsurgeon takes grows with their square."""
@@ -28,9 +29,10 @@ MOST_SUBGRAPHS = 1000
 class Model:
     """A model as it was read.
 
-    proto: all tensors loaded, also those that were stored outside the file.
+    proto: all tensors loaded, also those that were stored outside the file; of a model of more than 2 GiB all
+    but the large ones, see onnxbin.large.
     path: where it came from. external: the files of its external data. file_bytes: the size of all of them.
-    sha256: of the file itself, in hexadecimal.
+    sha256: of the file and those of its external data, one after another, in hexadecimal.
     """
 
     proto: ModelProto
@@ -48,7 +50,7 @@ def load(path: str | os.PathLike[str]) -> Model:
             raise OnnxbinError(f"{path}: is a folder, expected an ONNX file")
         if path.exists() and not path.is_file():  # a pipe or a device may have no end
             raise OnnxbinError(f"{path}: is not a regular file, expected an ONNX file")
-        if path.stat().st_size > LARGEST:
+        if path.stat().st_size > MESSAGE:
             raise OnnxbinError(f"{path}: has {path.stat().st_size} bytes, at most 2 GiB can be read")
         content = path.read_bytes()
     except OSError as error:
@@ -58,13 +60,23 @@ def load(path: str | os.PathLike[str]) -> Model:
         external = external_data_files(proto, path.parent)
         size = len(content) + sum(file.stat().st_size for file in external)
         if size > LARGEST:
-            raise OnnxbinError(f"{path}: has {size} bytes with its external data, at most 2 GiB can be read")
-        onnx.load_external_data_for_model(proto, str(path.parent))
+            raise OnnxbinError(f"{path}: has {size} bytes with its external data, at most 16 GiB can be read")
+        load_external(proto, path.parent, size)
         _check_subgraphs(path, proto)
-        onnx.checker.check_model(proto)
+        onnx.checker.check_model(as_message(proto))
+        digest = _digest(content, external)
     except (onnx.checker.ValidationError, OSError, ValueError) as error:
         raise OnnxbinError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
-    return Model(proto, path, tuple(external), size, hashlib.sha256(content).hexdigest())
+    return Model(proto, path, tuple(external), size, digest)
+
+
+def _digest(content: bytes, external: list[Path]) -> str:
+    digest = hashlib.sha256(content)
+    for path in external:
+        with path.open("rb") as file:
+            while part := file.read(2**20):
+                digest.update(part)
+    return digest.hexdigest()
 
 
 def _parse(path: Path, content: bytes) -> ModelProto:
@@ -116,7 +128,8 @@ def _check_subgraphs(path: Path, proto: ModelProto) -> None:
 def external_data_files(proto: ModelProto, folder: Path) -> list[Path]:
     """The files that hold tensors of this model outside its own file, all of them below its folder.
 
-    Raises OnnxbinError where one is elsewhere or missing, or where tensors are said to be larger than 2 GiB.
+    Raises OnnxbinError where one is elsewhere or missing, or where the tensors are said to be larger than
+    2 GiB and than the files.
     """
     found = set()
     total = 0
@@ -131,8 +144,8 @@ def external_data_files(proto: ModelProto, folder: Path) -> list[Path]:
                 raise OnnxbinError(f"{where}, missing")
             found.add(file)
             total += info.length or file.stat().st_size  # many tensors may claim the same bytes
-    if total > LARGEST:
-        raise OnnxbinError(f"{folder}: its tensors have {total} bytes, at most 2 GiB can be read")
+    if total > max(MESSAGE, sum(file.stat().st_size for file in found)):
+        raise OnnxbinError(f"{folder}: its tensors claim {total} bytes, more than their files hold")
     return sorted(found)
 
 
@@ -142,7 +155,7 @@ def save(proto: ModelProto, path: str | os.PathLike[str]) -> int:
     Returns the bytes written.
     """
     check(proto)
-    content = proto.SerializeToString()
+    content = serialized(proto)
     write_atomically(Path(path), content)
     return len(content)
 
@@ -150,7 +163,7 @@ def save(proto: ModelProto, path: str | os.PathLike[str]) -> int:
 def check(proto: ModelProto) -> None:
     """The full ONNX check, with shape inference; OnnxbinError says what it finds."""
     try:
-        onnx.checker.check_model(proto, full_check=True)
+        onnx.checker.check_model(as_message(proto), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise OnnxbinError(f"the model would not pass the ONNX checker: {first_line(error)}") from None
 

@@ -13,6 +13,7 @@ from onnx import ModelProto
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import METADATA_KEY, Choice, choose
 from onnxbin.inputs.widths import Inputs, blank
+from onnxbin.large import byte_size
 from onnxbin.layers import ConvLayer, inventory
 from onnxbin.model import Model, check, set_metadata
 from onnxbin.operator import BinaryWeight
@@ -53,7 +54,7 @@ class Plan:
     @property
     def largest_ratio(self) -> float:
         """The file ratio with every candidate binarized: no setting of this run gets beyond it."""
-        return max(self.ratios, default=self.original.file_bytes / self.build({}, {}).ByteSize())
+        return max(self.ratios, default=self.original.file_bytes / byte_size(self.build({}, {})))
 
     def build(self, real: Mapping[str, Array], binary: Mapping[str, BinaryLayer]) -> ModelProto:
         """The model as it is written: with these values of initializers, and these layers binary."""
@@ -62,8 +63,7 @@ class Plan:
 
     def final_bytes(self, real: Mapping[str, Array], binary: Mapping[str, BinaryLayer]) -> int:
         """The size of that model's file when the inputs of its binary layers have got their widths."""
-        size: int = self.build(real, self._with_blank_inputs(binary)).ByteSize()
-        return size
+        return byte_size(self.build(real, self._with_blank_inputs(binary)))
 
     def _with_blank_inputs(self, binary: Mapping[str, BinaryLayer]) -> dict[str, BinaryLayer]:
         bits = None if self.inputs == "real" else int(self.inputs)
@@ -138,7 +138,7 @@ def _ratios(plan: Plan, bases: int) -> list[float]:
         return []
     layers = {layer.name: _blank(layer, bases) for layer in plan.order}
     check(plan.build({}, layers))
-    first, last = plan.build({}, {}).ByteSize(), plan.final_bytes({}, layers)
+    first, last = byte_size(plan.build({}, {})), plan.final_bytes({}, layers)
     saved = np.cumsum([plan.bytes_saved(layer, bases) for layer in plan.order])
     # What the formula of one layer leaves out, names and attributes and function bodies, is alike for all.
     overhead = last - (first - saved[-1])

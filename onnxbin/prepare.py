@@ -27,6 +27,7 @@ from onnx import ModelProto, helper, version_converter
 from onnxbin.constants import with_stored_weights
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.float16 import in_float32
+from onnxbin.large import around
 from onnxbin.model import opset
 from onnxbin.operator.function import DOMAIN, LOWEST_OPSET
 from onnxbin.shapes import spatial_sizes
@@ -66,9 +67,9 @@ def raise_opset(proto: ModelProto) -> ModelProto:
     if opset(proto) >= LOWEST_OPSET:
         return proto
     if proto.functions:  # the converter would drop them
-        proto = onnx.inliner.inline_local_functions(proto)
+        proto = around(onnx.inliner.inline_local_functions, proto)
     try:
-        raised = version_converter.convert_version(proto, LOWEST_OPSET)
+        raised = around(lambda m: version_converter.convert_version(m, LOWEST_OPSET), proto)
     except Exception as error:  # the converter's C++ raises bare RuntimeErrors and others
         raise OnnxbinError(
             f"the model's opset {opset(proto)} cannot be raised to {LOWEST_OPSET}, which onnxbin needs: "
@@ -97,7 +98,7 @@ def _inlined_where_convolving(proto: ModelProto) -> ModelProto:
             if function.domain != DOMAIN and not holding.isdisjoint(calls):
                 holding.add((function.domain, function.name))
     chosen = sorted(holding - {("", "Conv")})
-    return onnx.inliner.inline_selected_functions(proto, chosen) if chosen else proto
+    return around(lambda m: onnx.inliner.inline_selected_functions(m, chosen), proto) if chosen else proto
 
 
 def _without_listed_initializers(proto: ModelProto) -> ModelProto:

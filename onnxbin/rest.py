@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from onnxbin.large import array_of
 from onnxbin.layers import names_read
 from onnxbin.settings import Stored
 from onnxbin.surgery import fresh_name
@@ -51,7 +52,7 @@ def with_rest_stored(proto: ModelProto, rest: Stored, keep: Collection[str] = ()
     for tensor, axis in _large_weights(model, keep):
         name = tensor.name
         stored = fresh_name(f"{name}.{rest}", taken)
-        weight = numpy_helper.to_array(tensor)
+        weight = array_of(tensor)
         if rest == "float16":
             small: npt.NDArray[Any] = weight.astype(np.float16)
             nodes.append(helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))

@@ -6,11 +6,12 @@ import onnx
 from onnx import ModelProto
 
 from onnxbin.images import ImageInput
+from onnxbin.large import as_message
 
 
 def spatial_sizes(proto: ModelProto) -> dict[str, list[int]]:
     """Tensor -> its sizes behind batch and channels, for tensors of which shape inference knows them all."""
-    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    inferred = onnx.shape_inference.infer_shapes(as_message(proto), data_prop=True)
     sizes = {}
     for value in [*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output]:
         dims = value.type.tensor_type.shape.dim

@@ -21,6 +21,7 @@ from onnx import ModelProto
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from onnxbin.errors import OnnxbinError, first_line
+from onnxbin.large import serialized
 from onnxbin.layers import inventory
 from onnxbin.operator.function import DOMAIN
 from onnxbin.surgery import fresh_name, layer_names
@@ -53,7 +54,7 @@ def with_static_int8(
             node.name = names[node.output[0]]
     with tempfile.TemporaryDirectory() as folder, _silence():
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        onnx.save(named, source)
+        source.write_bytes(serialized(named))
         try:
             quantize_static(
                 str(source),

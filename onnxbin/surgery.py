@@ -18,9 +18,12 @@ import numpy.typing as npt
 import onnx
 import onnx_graphsurgeon as gs
 from onnx import ModelProto, NodeProto
+from onnx.external_data_helper import uses_external_data
+from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from onnxbin.errors import OnnxbinError, first_line
+from onnxbin.large import array_of
 from onnxbin.model import opset
 from onnxbin.operator import OP_TYPES, BinaryWeight, QuantInput, Quantizer, SignInput, function
 from onnxbin.operator.function import DOMAIN, QUANT, REAL, SIGN, VERSION
@@ -47,11 +50,24 @@ def imported(proto: ModelProto) -> gs.Graph:
     Raises OnnxbinError where graphsurgeon cannot read it.
     """
     try:
-        return gs.import_onnx(proto)
+        graph = gs.import_onnx(proto)
     except Exception as error:  # it does not say what it raises: UnicodeDecodeError, KeyError, ...
         raise OnnxbinError(
             f"the model's graph cannot be edited: {type(error).__name__}: {first_line(error)}"
         ) from None
+    tensors = graph.tensors()
+    for tensor in proto.graph.initializer:
+        if uses_external_data(tensor) and tensor.name in tensors:
+            tensors[tensor.name].values = _Outside(tensor)
+    return graph
+
+
+class _Outside(LazyValues):  # type: ignore[misc]
+    """The values of a tensor in a file of external data, see onnxbin.large."""
+
+    def load(self) -> npt.NDArray[Any]:
+        """Read them."""
+        return array_of(self.tensor)
 
 
 def is_standard(node: gs.Node, op: str) -> bool:
@@ -215,7 +231,7 @@ def binary_layers(proto: ModelProto) -> dict[str, BinaryLayer]:
                 f"node {names[node.output[0]]!r}: expected one of {', '.join(OP_TYPES)} with stored weights, "
                 f"found {node.op_type} with {', '.join(missing) or 'stored ones'} computed"
             )
-        w, scale, bias, *quantizer = (onnx.numpy_helper.to_array(stored[name]) for name in node.input[1:])
+        w, scale, bias, *quantizer = (array_of(stored[name]) for name in node.input[1:])
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         layers[names[node.output[0]]] = BinaryLayer(
             BinaryWeight.from_packed(w, scale, tuple(attributes["weight_shape"])),

@@ -12,6 +12,7 @@ from onnx import ModelProto
 
 from onnxbin.binarize import binarize
 from onnxbin.inputs.widths import Widths
+from onnxbin.large import array_of
 from onnxbin.layers import ConvLayer
 from onnxbin.plan import Array
 from onnxbin.records import Step
@@ -64,11 +65,8 @@ class Trainer(Protocol):
 
 def closed_form(layer: ConvLayer, values: Mapping[str, onnx.TensorProto], bases: int) -> BinaryLayer:
     """A layer made binary with no training: the signs and scales nearest to its weight among `values`."""
-    weight = onnx.numpy_helper.to_array(values[layer.weight])
-    if layer.bias:
-        bias = onnx.numpy_helper.to_array(values[layer.bias])
-    else:
-        bias = np.zeros(layer.out_channels, np.float32)
+    weight = array_of(values[layer.weight])
+    bias = array_of(values[layer.bias]) if layer.bias else np.zeros(layer.out_channels, np.float32)
     return BinaryLayer(binarize(weight, bases), bias)
 
 

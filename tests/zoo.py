@@ -500,8 +500,8 @@ are compared with those of ordinary convolutions of the same weights, by our ker
 * **prepared**: the largest change of an output with no layer binary, relative to the largest output.
 * **binary**: the same with every possible layer binary, against ordinary convolutions of the same weights.
 
-Two things are refused as a whole, in one line: a model of more than 2 GiB with its external data, which
-protobuf cannot hold, and one that ONNX's own checker refuses."""
+One thing is refused as a whole, in one line: a model that ONNX's own checker refuses. One of more than 2 GiB,
+up to 16 with its external data, is compressed like any other; what is written has at most 2 GiB."""
 
 _COLUMNS = (
     "| graph | opset | IR | taken | left alone | prepared | binary |",

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 import onnx.inliner
 from onnx import GraphProto, ModelProto, NodeProto
 
+from onnxbin.large import around
 from onnxbin.operator.function import DOMAIN
 from onnxbin.surgery import layer_names
 
@@ -48,7 +49,7 @@ def labelled(proto: ModelProto, inlined: bool) -> ModelProto:
                 names[output] = f"@{number}@{position}"
     _rename(model.graph, names)
     if inlined:
-        model = onnx.inliner.inline_local_functions(model)
+        model = around(onnx.inliner.inline_local_functions, model)
         for node in model.graph.node:
             if node.output and node.output[0].startswith("@"):
                 node.name = node.output[0]

@@ -20,6 +20,7 @@ from onnx import ModelProto
 from onnxbin.benchmark.attribution import Attribution, labelled
 from onnxbin.benchmark.contender import Contender
 from onnxbin.benchmark.latency import alternate
+from onnxbin.large import serialized
 
 Event = dict[str, Any]
 """As the profiler writes it: name, cat(egory), ts and dur in microseconds, args."""
@@ -94,7 +95,7 @@ def profile(contenders: Sequence[Contender], threads: int, rounds: int | None = 
         sessions = [
             contender.session(
                 threads,
-                content=labelled(contender.proto, inlined=not contender.kernels).SerializeToString(),
+                content=serialized(labelled(contender.proto, inlined=not contender.kernels)),
                 profile=Path(folder) / str(number),
             )
             for number, contender in enumerate(contenders)

@@ -26,6 +26,7 @@ from onnxbin.benchmark.layers import Profile, profile
 from onnxbin.benchmark.machine import Machine
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import choose
+from onnxbin.large import serialized
 from onnxbin.model import Model
 from onnxbin.operator import QuantInput, Quantizer, SignInput
 from onnxbin.plan import ORIGINAL_KEY, plan
@@ -102,7 +103,7 @@ def measure_costs(
     progress("timing the original, and the network in 5 widths")
     sessions = [
         first.session(threads),
-        *(other.session(threads, content=other.proto.SerializeToString()) for other in others),
+        *(other.session(threads, content=serialized(other.proto)) for other in others),
     ]
     calls = [
         functools.partial(entry.run, session)

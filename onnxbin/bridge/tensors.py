@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from onnx import TensorProto
 from torch import Tensor
 
 from onnxbin.errors import OnnxbinError
+from onnxbin.large import array_of
 
 _DTYPES: dict[int, torch.dtype] = {
     TensorProto.FLOAT: torch.float32,
@@ -55,7 +55,7 @@ def is_numeric(proto: TensorProto) -> bool:
 def to_tensor(proto: TensorProto) -> Tensor:
     """A stored ONNX tensor as a PyTorch tensor of its own memory."""
     dtype = torch_dtype(proto.data_type)
-    array = onnx.numpy_helper.to_array(proto)
+    array = array_of(proto)
     if dtype.is_floating_point and dtype != torch.float64:  # 8- and 16-bit floats that NumPy does not have
         array = array.astype(np.float32)
     return torch.from_numpy(np.array(array)).to(dtype)

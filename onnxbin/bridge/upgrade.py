@@ -20,12 +20,12 @@ from onnx import (
     ValueInfoProto,
     helper,
     inliner,
-    numpy_helper,
     version_converter,
 )
 
 from onnxbin.bridge import ops
 from onnxbin.errors import OnnxbinError, first_line
+from onnxbin.large import around, array_of, as_message
 from onnxbin.operator import DOMAIN
 from onnxbin.prepare import mend_resize
 
@@ -45,7 +45,7 @@ def upgrade(model: ModelProto) -> ModelProto:
     result.CopyFrom(model)
     if any(function.domain != DOMAIN for function in model.functions):
         ours = [(function.domain, function.name) for function in model.functions if function.domain == DOMAIN]
-        result = inliner.inline_selected_functions(result, ours, exclude=True)
+        result = around(lambda m: inliner.inline_selected_functions(m, ours, exclude=True), result)
     del result.functions[:]  # the converter drops the remaining ones, and keeps their nodes
 
     opset = next((o.version for o in result.opset_import if o.domain in ("", "ai.onnx")), None)
@@ -54,7 +54,7 @@ def upgrade(model: ModelProto) -> ModelProto:
     _set_aside_old_forms(result, opset)
     if opset < OPSET:
         try:
-            result = version_converter.convert_version(result, OPSET)
+            result = around(lambda m: version_converter.convert_version(m, OPSET), result)
         except Exception as error:  # the converter raises whatever its C++ adapters raise
             reason = first_line(error)
             raise OnnxbinError(f"cannot raise the model from opset {opset} to {OPSET}: {reason}") from error
@@ -115,22 +115,22 @@ def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
 def _free_batch(model: ModelProto) -> None:
     """Let nodes whose constant shapes count on one image take more; for one, nothing changes."""
     graph = model.graph
-    inferred = onnx.shape_inference.infer_shapes(model).graph
+    inferred = onnx.shape_inference.infer_shapes(as_message(model)).graph
     batch = {
         value.name: value.type.tensor_type.shape.dim[0].dim_value
         for value in (*inferred.input, *inferred.value_info)
         if value.type.tensor_type.shape.dim
     }
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
-            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+            constants[node.output[0]] = node.attribute[0].t
     for node in graph.node:
         if node.op_type == "Reshape" and node.input[1] in constants:
-            target = _free_reshape(constants[node.input[1]].tolist(), batch.get(node.input[0]))
+            target = _free_reshape(array_of(constants[node.input[1]]).tolist(), batch.get(node.input[0]))
             _set_input(graph, node, 1, target)
         elif node.op_type == "Resize" and len(node.input) == 4 and node.input[3] in constants:
-            sizes = constants[node.input[3]].tolist()
+            sizes = array_of(constants[node.input[3]]).tolist()
             named = {attribute.name for attribute in node.attribute}
             if sizes[0] == batch.get(node.input[0]) == 1 and "axes" not in named:
                 node.attribute.append(helper.make_attribute("axes", range(1, len(sizes))))

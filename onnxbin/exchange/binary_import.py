@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from onnxbin.constants import with_stored_weights
 from onnxbin.exchange.qonnx_ops import in_standard_ops
+from onnxbin.large import array_of
 from onnxbin.layers import ConvLayer, inventory
 from onnxbin.operator import BinaryWeight, SignInput
 from onnxbin.prepare import raise_opset, standardize
@@ -69,7 +69,7 @@ def import_binary(proto: ModelProto) -> tuple[ModelProto, list[ImportedLayer]]:
             node.input[0], quantizer = seen
         elif read.node(node.input[0], "Sign"):
             reason = "its input is Sign, which is 0 at 0: Where(x >= 0, 1, -1) would be binary too"
-        bias = onnx.numpy_helper.to_array(values[layer.bias]) if layer.bias else np.zeros(weight.shape[0])
+        bias = array_of(values[layer.bias]) if layer.bias else np.zeros(weight.shape[0])
         found[layer.name] = BinaryLayer(weight, np.asarray(bias, np.float32), quantizer)
         report.append(ImportedLayer(layer.name, layer.shape, op_type(quantizer), reason))
     return with_binary_layers(model, found), report
@@ -85,7 +85,7 @@ def _binary_weight(
     """Rule 1: the weight in bits, or why it is none."""
     if layer.left_alone is not None:
         return None, layer.left_alone
-    dense = onnx.numpy_helper.to_array(values[layer.weight])
+    dense = array_of(values[layer.weight])
     flat = dense.reshape(len(dense), -1)
     scale = np.abs(flat).max(axis=1)
     if not np.isfinite(scale).all() or not np.array_equal(
@@ -113,10 +113,10 @@ class _Reader:
     def constant(self, name: str) -> npt.NDArray[Any] | None:
         """The value of a stored tensor."""
         if name in self._values:
-            return onnx.numpy_helper.to_array(self._values[name])
+            return array_of(self._values[name])
         node = self.node(name, "Constant")
         value = node and helper.get_node_attr_value(node, "value")
-        return onnx.numpy_helper.to_array(value) if isinstance(value, TensorProto) else None
+        return array_of(value) if isinstance(value, TensorProto) else None
 
     def number(self, name: str) -> float | None:
         """The value of a stored tensor of one element."""

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 
 from onnxbin.errors import OnnxbinError, first_line
+from onnxbin.large import for_session
 
 _NAMES = ("libonnxbin_ops.so", "libonnxbin_ops.dylib", "onnxbin_ops.dll")
 
@@ -54,7 +55,12 @@ def stock_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised; what it warns of is at no loss here
-    return _open(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    content, outside = for_session(model)
+    values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in outside.items()}
+    options.add_external_initializers(list(values), list(values.values()))
+    opened = _open(content, options, providers=["CPUExecutionProvider"])
+    opened.onnxbin_values = values  # it reads them where they are
+    return opened
 
 
 def session(
