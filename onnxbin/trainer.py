@@ -26,7 +26,7 @@ class Trainer(Protocol):
         """Turn a layer binary, from its present real weight."""
 
     def quantize(self, layers: Mapping[str, BinaryLayer]) -> None:
-        """Let these binary layers see their inputs by the quantisers given, with the biases given."""
+        """Let these binary layers have these quantisers, scales and biases; signs stay as they are."""
 
     def train(self, step: Step, on_step: Callable[[int, float], bool]) -> None:
         """Fine-tune the whole network.
@@ -82,7 +82,7 @@ class Untrained:
         self._binary[layer.name] = closed_form(layer, self._values, bases)
 
     def quantize(self, layers: Mapping[str, BinaryLayer]) -> None:
-        """The quantisers and biases as they are given."""
+        """As they are given."""
         self._binary.update(layers)
 
     def rehearse(self) -> float:

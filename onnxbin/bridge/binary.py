@@ -81,10 +81,13 @@ class BinaryConv2d(nn.Module):
         y: Tensor = conv(self.quantizer(x), self.weight(), self.bias, **self.geometry)
         return y
 
-    def quantize(self, quantizer: Quantizer, bias: npt.NDArray[Any]) -> None:
-        """See the input this way from now on, with this bias [M]."""
+    def quantize(
+        self, quantizer: Quantizer, scale: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
+    ) -> None:
+        """See the input this way from now on, with this scale [bases, M] and bias [M]."""
         self.quantizer = module_of(quantizer).to(self.bias.device)
         with torch.no_grad():
+            self.scale.copy_(torch.from_numpy(scale))
             self.bias.copy_(torch.from_numpy(bias))
 
     def layer(self) -> BinaryLayer:

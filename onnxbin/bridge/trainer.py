@@ -48,9 +48,9 @@ class NetworkTrainer:
         self._student.binarize(layer.name, binarize(self._student.initializer(layer.weight), bases))
 
     def quantize(self, layers: Mapping[str, BinaryLayer]) -> None:
-        """Let these binary layers see their inputs by the quantisers given, with the biases given."""
+        """Let these binary layers have these quantisers, scales and biases; signs stay as they are."""
         for name, layer in layers.items():
-            self._student.binary_layer(name).quantize(layer.quantizer, layer.bias)
+            self._student.binary_layer(name).quantize(layer.quantizer, layer.weight.scale, layer.bias)
 
     def train(self, step: Step, on_step: Callable[[int, float], bool]) -> None:
         """Fine-tune the whole network."""
@@ -104,7 +104,9 @@ class NetworkTrainer:
             self.binarize(layer, bases[layer.name])
             if layer.name in widths:
                 module = self._student.binary_layer(layer.name)
-                module.quantize(blank(widths[layer.name], layer.in_channels), np.zeros(layer.out_channels))
+                now = module.layer()
+                quantizer = blank(widths[layer.name], layer.in_channels)
+                module.quantize(quantizer, now.weight.scale, now.bias)
         with torch.no_grad():
             for name, parameter in self._student.named_parameters():
                 parameter.copy_(torch.from_numpy(state[f"parameter/{name}"]))

@@ -1,10 +1,8 @@
 """Steps, zero points and thresholds from values of a layer's input: those with the least squared error.
 
 A quantiser's levels lie at v = step * (q - zero). What its values are off by on average, channel by channel,
-costs nothing: convolved, it is a constant of each output channel, which the bias takes on (Nagel et al.,
-"Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, section 4.2; at the
-borders, where padding takes its place, only nearly so). So one bit, +step or -step, serves inputs that are
-never negative as well as any others.
+costs nothing: convolved, it is a constant of each output channel, which the bias takes on (see `regression`).
+So one bit, +step or -step, serves inputs that are never negative as well as any others.
 
 2 to 8 bits: the levels are a line over q. Given each value's q, the line with the least error is the
 regression of the values on q; given the line, the nearest q is. The two in turns never make the error larger
@@ -26,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from onnxbin.operator import QuantInput, Quantizer, SignInput
-from onnxbin.surgery import BinaryLayer
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -44,16 +41,6 @@ FITTED_TO = 1 << 14
 """Values that the levels are fitted to, at most."""
 
 
-def calibrated(layer: BinaryLayer, bits: int, samples: Float32) -> BinaryLayer:
-    """The layer with the quantiser of so many bits that suits these values, and the bias for it.
-
-    layer: with a real input. samples: [n, C], values of it at n places.
-    """
-    quantizer = fit(bits, samples)
-    error = (samples - quantized(quantizer, samples)).mean(axis=0, dtype=np.float64)
-    return BinaryLayer(layer.weight, layer.bias + _response(layer, error), quantizer)
-
-
 def fit(bits: int, samples: Float32) -> SignInput | QuantInput:
     """The quantiser of 1, 2, 4 or 8 bits with the least squared error beside a constant per channel.
 
@@ -65,16 +52,6 @@ def fit(bits: int, samples: Float32) -> SignInput | QuantInput:
 def quantized(quantizer: Quantizer, samples: Float32) -> Float32:
     """What a layer makes of the values [n, C] of its input."""
     return samples if quantizer is None else quantizer(samples[:, :, None, None])[:, :, 0, 0]
-
-
-def _response(layer: BinaryLayer, offset: Float64) -> Float32:
-    """What a constant of each input channel, [C], adds to each output channel, [M], away from padding."""
-    weight = layer.weight.dense().sum(axis=(2, 3), dtype=np.float64)
-    per_group = weight.shape[1]
-    groups = len(offset) // per_group
-    rows = weight.reshape(groups, -1, per_group)
-    response = np.einsum("gmc,gc->gm", rows, offset.reshape(groups, per_group))
-    return np.asarray(response.reshape(-1), np.float32)
 
 
 def _one(value: float) -> Float32:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from onnx import ModelProto
 
 from onnxbin.images import ImageSet
-from onnxbin.inputs.calibration import Float32, calibrated
+from onnxbin.inputs.calibration import Float32, fit
+from onnxbin.inputs.regression import regressed
 from onnxbin.inputs.samples import input_samples
 from onnxbin.inputs.widths import Inputs, Widths
 from onnxbin.plan import Plan
@@ -37,12 +38,13 @@ class BinaryNetwork:
         return input_samples(self.model, outputs, self.images, self.processes)
 
     def with_inputs(self, widths: Widths) -> dict[str, BinaryLayer]:
-        """The binary layers whose inputs do not stay real, with quantisers calibrated each for itself."""
-        return {
-            name: calibrated(layer, bits, self.samples[name])
+        """The binary layers whose inputs do not stay real, with quantisers, each for itself calibrated."""
+        layers = {
+            name: replace(layer, quantizer=fit(bits, self.samples[name]))
             for name, layer in self.binary.items()
             if (bits := widths[name]) is not None
         }
+        return regressed(self.model, layers, self.images, self.processes)
 
 
 Method = Callable[[BinaryNetwork], Widths]

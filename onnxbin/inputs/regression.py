@@ -1,0 +1,102 @@
+"""Scales and biases that bring a layer with a quantised input nearest to itself with the real one.
+
+What a layer makes of its quantised input, y', is off in a way that a factor and an offset of each output
+channel mostly make good: y is about a y' + b, with a and b by least squares over all places of some images.
+a goes into the channel's scale, b into its bias. The offset takes on the mean error of the inputs too (Nagel
+et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, section 4.2).
+
+On YOLOv4 tiny with 8 binary layers, before any training, the agreement of the outputs, .825 with real inputs,
+is .824 with inputs of 8 bits, .810 with 4, .726 with 2 and .639 with 1; with no more than the mean error of
+the inputs made good, it is .819, .780, .613 and .596.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, NodeProto
+
+from onnxbin.agreement import run, with_outputs
+from onnxbin.images import ImageSet
+from onnxbin.inputs.samples import IMAGES
+from onnxbin.operator import BinaryWeight, stock_session
+from onnxbin.operator.function import DOMAIN
+from onnxbin.processes import Processes
+from onnxbin.surgery import BinaryLayer, fresh_name, layer_names, with_quantizers
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+LEAST_SHARE = 1e-6
+"""Outputs that vary by less than this share of what they should have no factor of their own."""
+
+
+def regressed(
+    model: ModelProto, layers: Mapping[str, BinaryLayer], images: ImageSet, processes: Processes
+) -> dict[str, BinaryLayer]:
+    """The layers, which have quantisers, with new scales and biases; each fitted for itself.
+
+    model: in which these layers have the same weights, and real inputs. Always the same for the same model
+    and images. Raises OnnxbinError where the model fails on an image.
+    """
+    if not layers:
+        return {}
+    doubled, pairs = _with_twins(model, layers)
+    names = [output for pair in pairs.values() for output in pair]
+    session = stock_session(with_outputs(doubled, names))
+
+    def look(index: int) -> list[Float64]:
+        found = run(session, names, images.target.feed([images.tensor(index)]))
+        return [_moments(y, twin) for y, twin in zip(found[::2], found[1::2], strict=True)]
+
+    looks = processes.map(look, range(min(len(images), IMAGES)))
+    return {
+        name: _fitted(layers[name], np.sum(moments, axis=0))
+        for name, moments in zip(pairs, zip(*looks, strict=True), strict=True)
+    }
+
+
+def _with_twins(
+    model: ModelProto, layers: Mapping[str, BinaryLayer]
+) -> tuple[ModelProto, dict[str, tuple[str, str]]]:
+    """The model with a second node beside each layer, which has its quantiser; the outputs of both."""
+    doubled = ModelProto()
+    doubled.CopyFrom(model)
+    names = layer_names(model)
+    taken = {name for node in model.graph.node for name in (node.name, *node.input, *node.output)}
+    nodes: list[NodeProto] = []
+    pairs: dict[str, tuple[str, str]] = {}
+    twins: dict[str, str] = {}
+    for node in model.graph.node:
+        nodes.append(node)
+        name = names[node.output[0]] if node.output else ""
+        if node.domain == DOMAIN and name in layers:
+            twin = NodeProto()
+            twin.CopyFrom(node)
+            twin.name = twin.output[0] = fresh_name(f"{node.output[0]}.quantized", taken)
+            nodes.append(twin)
+            pairs[name], twins[name] = (node.output[0], twin.output[0]), twin.name
+    del doubled.graph.node[:]
+    doubled.graph.node.extend(nodes)
+    return with_quantizers(doubled, {twins[name]: layers[name].quantizer for name in twins}), pairs
+
+
+def _moments(y: Float32, twin: Float32) -> Float64:
+    """[5, M] for [N, M, H, W]: how many there are; the sums of y, y', y y' and y' y'."""
+    a, b = y.astype(np.float64), twin.astype(np.float64)
+    count = np.full(a.shape[1], a.size / a.shape[1])
+    return np.stack([count, *(value.sum((0, 2, 3)) for value in (a, b, a * b, b * b))])
+
+
+def _fitted(layer: BinaryLayer, moments: Sequence[Float64]) -> BinaryLayer:
+    count, *sums = moments
+    y, twin, product, square = (value / count for value in sums)
+    variance = square - twin**2
+    varies = variance > LEAST_SHARE * square
+    factor = np.where(varies, (product - y * twin) / np.where(varies, variance, 1), 1)
+    scale = (factor * layer.weight.scale).astype(np.float32)
+    bias = (factor * layer.bias + y - factor * twin).astype(np.float32)
+    return replace(layer, weight=BinaryWeight(layer.weight.signs, scale), bias=bias)
