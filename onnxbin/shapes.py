@@ -20,8 +20,8 @@ def spatial_sizes(proto: ModelProto) -> dict[str, list[int]]:
     return sizes
 
 
-def with_input_size(proto: ModelProto, size: tuple[int, int]) -> ModelProto:
-    """A copy that takes one image of this size (height, width); what was inferred from another is dropped.
+def with_input_size(proto: ModelProto, size: tuple[int, int] | None) -> ModelProto:
+    """A copy that takes one image of this size (height, width), or of its own; what was inferred is dropped.
 
     Raises OnnxbinError where the model has no image input, or one of another fixed size.
     """

@@ -1,0 +1,184 @@
+"""`onnxbin reshape`: shallower and wider, for the same compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from onnxbin.reshape import STEPS, Listener, Result, StageChange, Transformed, reshape as reshape_model
+from onnxbin.settings import Device
+from onnxbin.text import duration, file_size, preprocessing, printable, thousands
+from onnxbin_cli.console import OutputConsole
+from onnxbin_cli.options import (
+    ModelFile,
+    Widths,
+    input_size_option,
+    json_option,
+    preprocessing_options,
+)
+
+
+@click.command(short_help="Make a model shallower and wider at the same cost, before compressing it.")
+@click.argument("model", type=ModelFile())
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Default: MODEL.wide.onnx beside MODEL; in this folder if it was fetched.",
+)
+@click.option(
+    "--factor",
+    type=float,
+    default=2.0,
+    show_default=True,
+    help="What the depth of each stage is divided by. 1 lists the stages.",
+)
+@click.option(
+    "--widths", type=Widths(), help="Widths of the stages, instead of those with which MACs stay the same."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would become of the stages; write nothing.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Photos like those the model will see, no labels needed: a folder, a COCO json, a list.",
+)
+@preprocessing_options
+@input_size_option
+@click.option("--no-finetune", is_flag=True, help="Do not distill from the original; needs no torch.")
+@click.option("--steps", type=int, default=STEPS, show_default=True, help="Of distillation.")
+@click.option("--batch-size", type=int, default=4, show_default=True, help="Images a step.")
+@click.option(
+    "--device", type=click.Choice(get_args(Device)), default="auto", show_default=True, help="To train on."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
+@json_option
+def reshape(
+    model: Path,
+    output: Path | None,
+    as_json: bool,
+    no_finetune: bool,
+    **options: Any,
+) -> None:
+    """Divide the depth of MODEL's stages, widen what is left until it costs the same.
+
+    Binary networks are more accurate when they are shallower and wider. Blocks that are missed least are
+    dropped, channels are doubled in a way that keeps what the network computes, then it is distilled from
+    the original. Inputs and outputs keep their shapes. Compress the result like any model.
+
+    \b
+    Examples:
+      onnxbin reshape model.onnx --dry-run
+      onnxbin reshape model.onnx -o wide.onnx --images photos/
+      onnxbin reshape resnet18.onnx --widths 96,168,378,866 --no-finetune
+    """
+    console = OutputConsole(stderr=as_json)
+    with _Progress(console) as progress:
+        result = reshape_model(model, output, listener=progress, finetune=not no_finetune, **options)
+    if as_json:
+        click.echo(result.to_json())
+    else:
+        _show(result, console)
+
+
+class _Progress(Listener):
+    """The table of stages; a bar of training in a terminal."""
+
+    def __init__(self, console: OutputConsole) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("distilling"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed}/{task.total} steps, loss {task.fields[loss]:.4f}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def warned(self, text: str) -> None:
+        """A warning, where the user sees it."""
+        self._console.print(Text(f"warning: {printable(text)}", style="yellow"))
+
+    def transformed(self, result: Transformed) -> None:
+        """What became of the stages."""
+        self._console.print(_table(result))
+        for reason, names in result.left_alone.items():
+            some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            self._console.print(Text(f"left alone: {printable(some)}: {printable(reason)}", style="dim"))
+
+    def trained(self, done: int, total: int, loss: float) -> None:
+        """One more step."""
+        if self._task is None:
+            self._task = self._bar.add_task("", total=total, loss=loss)
+        self._bar.update(self._task, completed=done, loss=loss)
+
+
+def _table(result: Transformed) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("stage", no_wrap=True)
+    for name in ("depth", "width", "MACs", "activations"):
+        table.add_column(name, no_wrap=True)
+    for stage in result.stages:
+        table.add_row("x".join(map(str, stage.size)), *_cells(stage))
+    rest = [
+        (total.macs - sum(costs[0]), total.activations - sum(costs[1]))
+        for total, costs in (
+            (result.before, list(zip(*((s.before.cost.macs, s.before.cost.activations) for s in result.stages)))),
+            (result.after, list(zip(*((s.after.cost.macs, s.after.cost.activations) for s in result.stages)))),
+        )
+    ]
+    table.add_row("other", "", "", _arrow(rest[0][0], rest[1][0]), _arrow(rest[0][1], rest[1][1]))
+    before, after = result.before, result.after
+    table.add_row(
+        "all",
+        "",
+        "",
+        f"{_arrow(before.macs, after.macs)} ({_percent(before.macs, after.macs)})",
+        f"{_arrow(before.activations, after.activations)} ({_percent(before.activations, after.activations)})",
+    )
+    return table
+
+
+def _cells(stage: StageChange) -> list[str]:
+    before, after = stage.before, stage.after
+    return [
+        f"{before.depth} > {after.depth}",
+        f"{before.width} > {after.width}",
+        _arrow(before.cost.macs, after.cost.macs),
+        _arrow(before.cost.activations, after.cost.activations),
+    ]
+
+
+def _arrow(before: float, after: float) -> str:
+    return f"{thousands(round(before))} > {thousands(round(after))}"
+
+
+def _percent(before: float, after: float) -> str:
+    return f"{100 * (after / before - 1):+.1f} %"
+
+
+def _show(result: Result, console: OutputConsole) -> None:
+    if result.path is not None:
+        console.print(
+            Text(f"{printable(str(result.path))}: {file_size(result.bytes)}, in {duration(result.seconds)}")
+        )
+    found = f"agreement with the original {result.untrained.agreement:.3f}"
+    if result.trained is not None:
+        found += f", after distillation {result.trained.agreement:.3f}"
+        if result.trained.boxes is not None:
+            found += f", of the boxes {result.trained.boxes:.3f}"
+    console.print(found)
+    images = result.preprocessing
+    console.print(Text(f"images fed as {images.origin}: {preprocessing(images.preprocessing)}", style="dim"))
