@@ -17,6 +17,7 @@ from onnxbin_cli.import_ import import_
 from onnxbin_cli.inspect import inspect
 from onnxbin_cli.profile import profile
 from onnxbin_cli.report import report
+from onnxbin_cli.reshape import reshape
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -30,7 +31,19 @@ def cli() -> None:
     """
 
 
-for command in (bench, compress, detect, doctor, evaluate, export, import_, inspect, profile, report):
+for command in (
+    bench,
+    compress,
+    detect,
+    doctor,
+    evaluate,
+    export,
+    import_,
+    inspect,
+    profile,
+    report,
+    reshape,
+):
     cli.add_command(command)
 
 

@@ -73,6 +73,18 @@ class Triple(click.ParamType):  # type: ignore[type-arg]
         return tuple(numbers * 3 if len(numbers) == 1 else numbers)
 
 
+class Widths(click.ParamType):  # type: ignore[type-arg]
+    """Numbers of channels, one for each stage."""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """`96,168,378` to three integers."""
+        if not re.fullmatch(r"[1-9]\d{0,4}(,[1-9]\d{0,4})*", str(value)):
+            self.fail(f"{value!r} is not a list of widths such as 96,168,378,866", param, ctx)
+        return tuple(int(part) for part in str(value).split(","))
+
+
 _SIZE = click.option("--input-size", type=Size(), help="Image size, where the model leaves it open.")
 
 _LAYERS = [
@@ -104,6 +116,11 @@ _PREPROCESSING = [
 def layer_options(command: Command) -> Command:
     """--include, --exclude and --input-size."""
     return _with(_LAYERS, command)
+
+
+def input_size_option(command: Command) -> Command:
+    """--input-size alone."""
+    return _with([_SIZE], command)
 
 
 def preprocessing_options(command: Command) -> Command:

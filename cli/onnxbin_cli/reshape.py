@@ -10,7 +10,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from onnxbin.reshape import STEPS, Listener, Result, StageChange, Transformed, reshape as reshape_model
+from onnxbin.reshape import STEPS, Cost, Listener, Result, StageChange, Transformed
+from onnxbin.reshape import reshape as reshape_model
 from onnxbin.settings import Device
 from onnxbin.text import duration, file_size, preprocessing, printable, thousands
 from onnxbin_cli.console import OutputConsole
@@ -113,7 +114,11 @@ class _Progress(Listener):
 
     def transformed(self, result: Transformed) -> None:
         """What became of the stages."""
-        self._console.print(_table(result))
+        self._console.print(table(result))
+        for stage in result.stages:
+            if stage.deeper:
+                text = f"{_size(stage)} stays {stage.after.depth} deep: {stage.deeper}"
+                self._console.print(Text(text, style="dim"))
         for reason, names in result.left_alone.items():
             some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
             self._console.print(Text(f"left alone: {printable(some)}: {printable(reason)}", style="dim"))
@@ -125,40 +130,40 @@ class _Progress(Listener):
         self._bar.update(self._task, completed=done, loss=loss)
 
 
-def _table(result: Transformed) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("stage", no_wrap=True)
-    for name in ("depth", "width", "MACs", "activations"):
-        table.add_column(name, no_wrap=True)
+def table(result: Transformed) -> Table:
+    """The stages before and after, what is in none, and all."""
+    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("stage", "depth", "width", "MACs", "activations"):
+        rows.add_column(name, no_wrap=True)
+    others = [result.before, result.after]
     for stage in result.stages:
-        table.add_row("x".join(map(str, stage.size)), *_cells(stage))
-    rest = [
-        (total.macs - sum(costs[0]), total.activations - sum(costs[1]))
-        for total, costs in (
-            (result.before, list(zip(*((s.before.cost.macs, s.before.cost.activations) for s in result.stages)))),
-            (result.after, list(zip(*((s.after.cost.macs, s.after.cost.activations) for s in result.stages)))),
+        before, after = stage.before, stage.after
+        others = [others[0] - before.cost, others[1] - after.cost]
+        rows.add_row(
+            _size(stage),
+            f"{before.depth} > {after.depth}",
+            f"{before.width} > {after.width}",
+            *_costs(before.cost, after.cost),
         )
-    ]
-    table.add_row("other", "", "", _arrow(rest[0][0], rest[1][0]), _arrow(rest[0][1], rest[1][1]))
-    before, after = result.before, result.after
-    table.add_row(
+    if any(other.activations for other in others):
+        rows.add_row("others", "", "", *_costs(*others))
+    macs, activations = _costs(result.before, result.after)
+    rows.add_row(
         "all",
         "",
         "",
-        f"{_arrow(before.macs, after.macs)} ({_percent(before.macs, after.macs)})",
-        f"{_arrow(before.activations, after.activations)} ({_percent(before.activations, after.activations)})",
+        f"{macs} ({_percent(result.before.macs, result.after.macs)})",
+        f"{activations} ({_percent(result.before.activations, result.after.activations)})",
     )
-    return table
+    return rows
 
 
-def _cells(stage: StageChange) -> list[str]:
-    before, after = stage.before, stage.after
-    return [
-        f"{before.depth} > {after.depth}",
-        f"{before.width} > {after.width}",
-        _arrow(before.cost.macs, after.cost.macs),
-        _arrow(before.cost.activations, after.cost.activations),
-    ]
+def _size(stage: StageChange) -> str:
+    return "x".join(map(str, stage.size))
+
+
+def _costs(before: Cost, after: Cost) -> tuple[str, str]:
+    return _arrow(before.macs, after.macs), _arrow(before.activations, after.activations)
 
 
 def _arrow(before: float, after: float) -> str:

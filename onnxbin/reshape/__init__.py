@@ -7,5 +7,6 @@ the graph; `transform` does all of it in order; `run` goes from file to file.
 
 from onnxbin.reshape.run import STEPS, Listener, Result, reshape
 from onnxbin.reshape.transform import StageChange, Transformed
+from onnxbin.reshape.widths import Cost
 
-__all__ = ["STEPS", "Listener", "Result", "StageChange", "Transformed", "reshape"]
+__all__ = ["STEPS", "Cost", "Listener", "Result", "StageChange", "Transformed", "reshape"]

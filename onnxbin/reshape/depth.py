@@ -24,7 +24,10 @@ Agreement = Callable[[ModelProto], float]
 
 @dataclass(frozen=True)
 class Dropped:
-    """A block that is gone. stage: whose. agreement: of the network without it; None where it was no choice."""
+    """A block that is gone.
+
+    stage: whose it was. agreement: of the network without it; None where there was no choice.
+    """
 
     stage: Key
     convolutions: tuple[str, ...]

@@ -49,7 +49,8 @@ class Network:
     @property
     def nodes(self) -> Sequence[NodeProto]:
         """In topological order."""
-        return self.proto.graph.node
+        nodes: Sequence[NodeProto] = self.proto.graph.node
+        return nodes
 
     def name_of(self, node: NodeProto) -> str:
         """What onnxbin calls a node."""

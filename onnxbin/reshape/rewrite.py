@@ -36,7 +36,10 @@ _COPIES = 1 << 20
 
 @dataclass(frozen=True)
 class Change:
-    """counts: how often each bundle is there; once, where it is not mentioned.
+    """How often channels are there from now on.
+
+    counts: of each bundle; once, where it is not mentioned. Of a group at least two must be left: the rules
+    take an axis of length one for one without channels.
 
     merged: bundle that is there no more -> the bundle that stands for it, and what that one's channels have
     to be multiplied by to resemble its own.
@@ -50,7 +53,7 @@ class Change:
     seed: int = 0
 
 
-class Conflict(Exception):
+class Conflict(Exception):  # noqa: N818, no error: the planner learns from it
     """A change cannot be carried through a node.
 
     channels: those that reach it. reason: what stands against it.
@@ -157,7 +160,8 @@ class _Rewriting:
         numbers = self._before.made[name]
         counts = self._counts(numbers)
         copies = np.concatenate([np.arange(count) for count in counts])
-        return np.repeat(numbers, counts) * _COPIES + copies
+        made: Channels = np.repeat(numbers, counts) * _COPIES + copies
+        return made
 
     def keep(self, node: NodeProto, slot: int, axis: int, tensor: str) -> None:
         value = self._value(node, slot)
@@ -240,7 +244,9 @@ class _Rewriting:
     def _shared_out(self, weight: npt.NDArray[Any], positions: Channels) -> npt.NDArray[Any]:
         """The weight [M, ..., channels] for these positions; copies get shares that add up to the whole."""
         copies = np.bincount(positions, minlength=weight.shape[-1])
-        shares = weight[..., positions] / np.maximum(copies, 1)[positions].astype(weight.dtype)
+        shares: npt.NDArray[Any] = weight[..., positions] / np.maximum(copies, 1)[positions].astype(
+            weight.dtype
+        )
         if self._change.noise and (copies > 1).any():
             size = np.sqrt(np.square(weight).mean(axis=tuple(range(1, weight.ndim)), keepdims=True))
             noise = self._rng.normal(0, self._change.noise, shares.shape) * size

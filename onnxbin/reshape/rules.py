@@ -1,19 +1,20 @@
 """How each op carries channels from its inputs to its outputs.
 
-The channels of a tensor are an array of numbers, one a channel, with as many axes as the tensor: an axis that
-channels lie along has its full length, every other has length one. [N, C, H, W] carries an array [1, C, 1, 1];
-reshaped to [N, g, C/g, H, W], one of [1, g, C/g, 1, 1]. A rule computes the arrays of a node's outputs from
-those of its inputs by the very operation the node does, so that shuffles, slices and concatenations are
-followed exactly, whatever their order.
+The channels of a tensor are an array of numbers, one a channel, with as many axes as the tensor: an axis
+that channels lie along has its full length, every other has length one. [N, C, H, W] carries an array
+[1, C, 1, 1]; reshaped to [N, g, C/g, H, W], one of [1, g, C/g, 1, 1]. A rule computes the arrays of a node's
+outputs from those of its inputs by the very operation the node does, so that shuffles, slices and
+concatenations are followed exactly, whatever their order.
 
 One set of rules serves two flows (see `Flow`): to find out which channels depend on each other
 (onnxbin.reshape.channels), and to carry changed channels through the graph while its constants are edited
 (onnxbin.reshape.rewrite). A rule that cannot follow its node raises `Refusal`: the channels that reach the
-node then stay as they are.
+node then stay as they are, and so does all that it makes.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -27,7 +28,7 @@ from onnxbin.reshape.network import Network, Shape, attributes
 Channels = npt.NDArray[np.int64]
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818, a value with a reason, no error
     """A node's effect on channels is not followed; the text says why."""
 
 
@@ -88,26 +89,23 @@ def follow(node: NodeProto, flow: Flow) -> None:
 
 
 def _conv(node: NodeProto, flow: Flow) -> None:
-    channels = _along(flow, node.input[0], 1)
     weight = _stored(node, flow, 1)
+    bias = _bias(node, flow)
     group = int(_attribute(node, "group", 1))
-    depthwise = group > 1 and weight.shape[:2] == (group, 1)
-    bias = len(node.input) > 2 and bool(node.input[2])
-    if bias:
-        _stored(node, flow, 2)
     output = node.output[0]
-    if depthwise:
-        flow.set(output, channels)
-        flow.keep(node, 1, 0, output)
-        flow.set_attribute(node, "group", channels.size)
-    else:
-        if group > 1 and weight.shape[1] == 1:
+    if group > 1 and weight.shape[1] == 1:
+        if weight.shape[0] != group:
             raise Refusal("it is depthwise and makes several channels of one")
-        _tie_groups(flow, channels, group)
+        flow.set(output, _along(flow, node.input[0], 1))
+        flow.keep(node, 1, 0, output)
+        flow.set_attribute(node, "group", _along(flow, node.input[0], 1).size)
+    else:
+        if flow.of(node.input[0]) is not None:
+            _tie_groups(flow, _along(flow, node.input[0], 1), group)
         made = flow.produce(output, weight.shape[0])
         _tie_groups(flow, made, group)
         flow.set(output, made.reshape(1, -1, *[1] * (weight.ndim - 2)))
-        flow.contract(node, 1, 1, node.input[0], group)
+        _contract(node, flow, 1, group)
         flow.keep(node, 1, 0, output)
     if bias:
         flow.keep(node, 2, 0, output)
@@ -122,46 +120,55 @@ def _tie_groups(flow: Flow, channels: Channels, group: int) -> None:
 
 
 def _conv_transpose(node: NodeProto, flow: Flow) -> None:
-    _along(flow, node.input[0], 1)
     weight = _stored(node, flow, 1)
+    bias = _bias(node, flow)
     if _attribute(node, "group", 1) != 1:
         raise Refusal("it is a transposed convolution in groups")
-    bias = len(node.input) > 2 and bool(node.input[2])
-    if bias:
-        _stored(node, flow, 2)
     made = flow.produce(node.output[0], weight.shape[1])
     flow.set(node.output[0], made.reshape(1, -1, *[1] * (weight.ndim - 2)))
-    flow.contract(node, 1, 0, node.input[0])
+    _contract(node, flow, 0)
     flow.keep(node, 1, 1, node.output[0])
     if bias:
         flow.keep(node, 2, 0, node.output[0])
 
 
 def _gemm(node: NodeProto, flow: Flow) -> None:
-    _along(flow, node.input[0], 1)
     weight = _stored(node, flow, 1)
+    bias = _bias(node, flow)
     if _attribute(node, "transA", 0):
         raise Refusal("it transposes its input")
     inputs, outputs = (1, 0) if _attribute(node, "transB", 0) else (0, 1)
-    bias = len(node.input) > 2 and bool(node.input[2])
-    axis = _stored(node, flow, 2).ndim - 1 if bias else 0
     flow.set(node.output[0], flow.produce(node.output[0], weight.shape[outputs]).reshape(1, -1))
-    flow.contract(node, 1, inputs, node.input[0])
+    _contract(node, flow, inputs)
     flow.keep(node, 1, outputs, node.output[0])
-    if bias and flow.network.constant(node.input[2]).size > 1:
-        flow.keep(node, 2, axis, node.output[0])
+    if bias and (added := flow.network.constant(node.input[2])).size > 1:
+        flow.keep(node, 2, added.ndim - 1, node.output[0])
 
 
 def _matmul(node: NodeProto, flow: Flow) -> None:
-    channels = _known(flow, node.input[0])
-    _along(flow, node.input[0], channels.ndim - 1)
     weight = _stored(node, flow, 1)
     if weight.ndim != 2:
         raise Refusal("its weight is no matrix")
+    rank = len(_shape(flow, node.output[0]))
     made = flow.produce(node.output[0], weight.shape[1])
-    flow.set(node.output[0], made.reshape(*[1] * (channels.ndim - 1), -1))
-    flow.contract(node, 1, 0, node.input[0])
+    flow.set(node.output[0], made.reshape(*[1] * (rank - 1), -1))
+    _contract(node, flow, 0, along=rank - 1)
     flow.keep(node, 1, 1, node.output[0])
+
+
+def _contract(node: NodeProto, flow: Flow, axis: int, groups: int = 1, along: int = 1) -> None:
+    """Sum over the channels of input 0; where they are not known, they do not change."""
+    if flow.of(node.input[0]) is not None:
+        _along(flow, node.input[0], along)
+        flow.contract(node, 1, axis, node.input[0], groups)
+
+
+def _bias(node: NodeProto, flow: Flow) -> bool:
+    """Whether there is one, which is input 2; Refusal where it is computed."""
+    given = len(node.input) > 2 and bool(node.input[2])
+    if given:
+        _stored(node, flow, 2)
+    return given
 
 
 # Every channel for itself
@@ -326,7 +333,7 @@ def _parts(flow: Flow, tensor: str, bounds: Sequence[int]) -> list[tuple[int, in
     if (np.diff(part) < 0).any():
         raise Refusal("it takes a part of channels that are no longer side by side")
     edges = np.searchsorted(part, range(len(bounds)))
-    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
 def _gather(node: NodeProto, flow: Flow) -> None:
@@ -376,7 +383,7 @@ def _rearranged(node: NodeProto, flow: Flow, stated: Sequence[int]) -> tuple[Cha
     """The channels in the output's shape, and the axes of it whose lengths follow their number."""
     channels = _known(flow, node.input[0])
     before, after = _shape(flow, node.input[0]), _shape(flow, node.output[0])
-    if math.prod(before) != math.prod(after):
+    if math.prod(before) != math.prod(after) or 0 in before:
         raise Refusal("the shape of its output is not known")
     spread = [1] * channels.ndim
     sizes = [1] * len(after)

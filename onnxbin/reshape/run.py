@@ -91,7 +91,7 @@ def reshape(
     output: str | os.PathLike[str] | None = None,
     *,
     factor: float = 2.0,
-    widths: Sequence[int] = (),
+    widths: Sequence[int] | None = None,
     steps: int = STEPS,
     dry_run: bool = False,
     listener: Listener | None = None,
@@ -111,7 +111,9 @@ def reshape(
     _check(factor, widths, steps)
     wanted = Settings(**settings)
     original = files.load(fetch(model))
-    target = None if dry_run else output_file(Path(output) if output is not None else None, original, ".wide.onnx")
+    target = (
+        None if dry_run else output_file(Path(output) if output is not None else None, original, ".wide.onnx")
+    )
     trains = not dry_run and steps > 0 and wanted.finetune is not False
     engine = _engine(wanted.device) if trains else None
     listener = listener or Listener()
@@ -133,9 +135,16 @@ def reshape(
     untrained = measures.of(proto)
     trained = None
     if engine is not None:
-        proto = _taught(proto, network, images, engine, steps, wanted, listener.trained, [
-            layer.weight for layer in planned.layers if layer.fixed
-        ])
+        proto = _taught(
+            proto,
+            network,
+            images,
+            engine,
+            steps,
+            wanted,
+            listener.trained,
+            [layer.weight for layer in planned.layers if layer.fixed],
+        )
         trained = measures.of(proto)
     if target is not None:
         size = files.save(proto, target)
@@ -155,10 +164,10 @@ def reshape(
     )
 
 
-def _check(factor: float, widths: Sequence[int], steps: int) -> None:
+def _check(factor: float, widths: Sequence[int] | None, steps: int) -> None:
     if not 1 <= factor <= 16:
         raise OnnxbinError(f"--factor {factor:g}: expected 1 to 16; 2 means stages of half the depth")
-    if any(width < 1 for width in widths):
+    if widths is not None and any(width < 1 for width in widths):
         raise OnnxbinError(f"--widths {','.join(map(str, widths))}: expected numbers of channels, 1 or more")
     if steps < 0:
         raise OnnxbinError(f"--steps {steps}: expected at least 0")

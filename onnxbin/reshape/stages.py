@@ -59,7 +59,9 @@ class Stage:
         A run is what comes one after another with one shape: blocks, and convolutions of the stage before
         the first, which brought the channels to this shape.
         """
-        found = [block for block in self.blocks if self._has_neighbour(block) or self._has_entry(block, network)]
+        found = [
+            block for block in self.blocks if self._has_neighbour(block) or self._has_entry(block, network)
+        ]
         return sorted(found, key=self.level)
 
     def level(self, block: Block) -> int:
@@ -100,7 +102,7 @@ def depth_without(network: Network, stage: Stage, block: Block) -> int:
 
 
 def _keys(network: Network) -> dict[str, Key]:
-    """Tensor -> the stage that it would belong to; one without a height and width, to that of what it is from."""
+    """Tensor -> the stage that it would belong to; of what has no height and width, that of its source."""
     keys: dict[str, Key] = {}
     for name, shape in network.shapes.items():
         if name not in network.makers and len(shape) == 4:

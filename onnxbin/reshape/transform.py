@@ -40,13 +40,15 @@ class StageState:
 class StageChange:
     """A stage before and after. size: height and width of its tensors.
 
-    own: whether it has a width of its own; else its channels are those of another stage.
+    own: whether it has a width of its own; else its channels are those of another stage. deeper: why its
+    depth stayed above what was asked for; None where it did not.
     """
 
     size: tuple[int, ...]
     own: bool
     before: StageState
     after: StageState
+    deeper: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,7 @@ def transform(
     agreement: Agreement,
     *,
     factor: float = 2.0,
-    widths: Sequence[int] = (),
+    widths: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Transformed:
     """Divide the depth of every stage by `factor`, and widen what is left.
@@ -80,7 +82,7 @@ def transform(
     """
     original = Dependencies(network)
     network, dropped = shallower(network, factor, agreement)
-    if not dropped and not widths:
+    if not dropped and widths is None:
         raise OnnxbinError(
             f"nothing to reshape: no stage of the network has a block that can go at --factor {factor:g}; "
             "--dry-run --factor 1 lists its stages"
@@ -98,7 +100,7 @@ def transform(
             frozen.update(dict.fromkeys(conflict.channels, conflict.reason))
     before, after = table.costs(sizes)
     return Transformed(
-        proto, table.changes(sizes), before, after, tuple(dropped), left_alone(dependencies)
+        proto, table.changes(sizes, factor), before, after, tuple(dropped), left_alone(dependencies)
     )
 
 
@@ -124,10 +126,10 @@ class _Table:
         self._sizes = [len(group.bundles) for group in after.groups]
         self._owners = self._find_owners([stage for stage, _ in self._stages.values()])
 
-    def widths(self, wanted: Sequence[int]) -> list[int]:
+    def widths(self, wanted: Sequence[int] | None) -> list[int]:
         """The width of each group: as wanted, a number for each stage that has its own, or by formula."""
         own = [key for key in self._stages if key in self._owners.values()]
-        if not wanted:
+        if wanted is None:
             factors = {}
             for key in own:
                 before, after = self._stages[key]
@@ -147,24 +149,28 @@ class _Table:
             for key, width in zip(own, wanted, strict=True)
         }
         return [
-            max(1, round(size * scale[self._owners[group]])) if group in self._owners else size
+            max(2, round(size * scale[self._owners[group]])) if group in self._owners else size
             for group, size in enumerate(self._sizes)
         ]
 
-    def changes(self, sizes: Sequence[int]) -> tuple[StageChange, ...]:
+    def changes(self, sizes: Sequence[int], factor: float) -> tuple[StageChange, ...]:
         """What becomes of the stages with groups of these widths."""
         before = self._costs_before.of([len(group.bundles) for group in self._before.groups])
         after = self._costs_after.of(sizes)
         changes = []
         for key, (old, new) in self._stages.items():
-            states = [
+            was, now = (
                 StageState(stage.depth, width, sum((costs[name] for name in stage.convolutions), Cost()))
                 for stage, costs, width in (
                     (old, before, self._width(old, self._before)),
                     (new, after, self._width(new, self._after, sizes)),
                 )
-            ]
-            changes.append(StageChange(key[1:], key in self._owners.values(), states[0], states[1]))
+            )
+            target = math.ceil(old.depth / factor)
+            deeper = None
+            if new.depth > target:
+                deeper = f"nothing more in it can be bypassed; {target} was asked for"
+            changes.append(StageChange(key[1:], key in self._owners.values(), was, now, deeper))
         return tuple(changes)
 
     def costs(self, sizes: Sequence[int]) -> tuple[Cost, Cost]:
@@ -174,7 +180,9 @@ class _Table:
 
     def _find_owners(self, stages: Sequence[Stage]) -> dict[int, Key]:
         """Group that is not frozen -> the stage most of whose convolutions made it; the last of several."""
-        homes = {name: (place, stage.key) for place, stage in enumerate(stages) for name in stage.convolutions}
+        homes = {
+            name: (place, stage.key) for place, stage in enumerate(stages) for name in stage.convolutions
+        }
         owners: dict[int, Key] = {}  # of what was a bundle before
         for group in self._before.groups:
             counts = Counter(homes[name] for name in group.makers if name in homes)

@@ -35,6 +35,9 @@ class Cost:
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.macs + other.macs, self.activations + other.activations)
 
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.macs - other.macs, self.activations - other.activations)
+
 
 class Costs:
     """What a network costs as a function of the widths of its groups (see onnxbin.reshape.channels)."""
@@ -55,7 +58,9 @@ class Costs:
                 math.prod(network.shapes[node.output[0]][2:]),
             )
             for node in network.nodes
-            if node.op_type == "Conv" and network.is_constant(node.input[1]) and node.output[0] in network.shapes
+            if node.op_type == "Conv"
+            and network.is_constant(node.input[1])
+            and node.output[0] in network.shapes
         ]
 
     def of(self, widths: Sequence[int]) -> dict[str, Cost]:
@@ -104,17 +109,15 @@ def widened(groups: Sequence[Group], factors: Mapping[int, float], costs: Costs,
     best: list[int] = []
     multiple = CHANNEL_MULTIPLE
     while multiple >= 1:
-        found = {tuple(_rounded(groups, factors, scale, multiple)): None for scale in _SCALES}
-        best = list(min(found, key=lambda widths: abs(costs.macs(widths) - macs)))
+        found = [_rounded(groups, factors, scale, multiple) for scale in _SCALES]
+        best = min(found, key=lambda widths: abs(costs.macs(widths) - macs))
         if abs(costs.macs(best) / macs - 1) <= TOLERANCE:
             break
         multiple //= 2
     return best
 
 
-def _rounded(
-    groups: Sequence[Group], factors: Mapping[int, float], scale: float, multiple: int
-) -> list[int]:
+def _rounded(groups: Sequence[Group], factors: Mapping[int, float], scale: float, multiple: int) -> list[int]:
     widths = [len(group.bundles) for group in groups]
     for number, factor in factors.items():
         widths[number] = max(widths[number], round_width(widths[number] * factor * scale, multiple))
