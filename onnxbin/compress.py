@@ -17,7 +17,7 @@ from onnx import ModelProto
 
 from onnxbin import model as files
 from onnxbin.errors import OnnxbinError, Stopped
-from onnxbin.inputs.widths import Inputs
+from onnxbin.inputs.widths import GAMMA, Inputs
 from onnxbin.large import MESSAGE, byte_size
 from onnxbin.loop import Loop
 from onnxbin.measures import Measured, Measures
@@ -64,19 +64,21 @@ def compress(
 
 def resume(
     run: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
     *,
     until_ratio: float | None = None,
     max_drop: float | None = None,
     inputs: Inputs | None = None,
+    gamma: float | None = None,
     last_steps: int | None = None,
     finetune: str | FineTune | None = None,
     listener: Listener | None = None,
 ) -> Result:
     """Go on with a run that was stopped, with the same result as if it had not been.
 
-    run: its folder. until_ratio, max_drop: another goal, to go further or to be content with less. inputs,
-    last_steps: another last phase. With any of these, a run that has had its last phase goes on from before
-    it.
+    run: its folder. output: where to write, from now on; where the run was to write by default.
+    until_ratio, max_drop: another goal, to go further or to be content with less. inputs, gamma, last_steps:
+    another last phase. With any of these, a run that has had its last phase goes on from before it.
     finetune: your function again, or its name, where the run is fine-tuned by one: no folder says which code
     is run.
     Raises OnnxbinError where the folder is damaged, or the model or the images are not those of the run.
@@ -85,7 +87,8 @@ def resume(
     description = folder.description
     try:
         wanted = Settings.from_json(description["settings"])
-        source, target = Path(description["model"]["path"]), Path(description["output"])
+        source = Path(description["model"]["path"])
+        target = Path(output if output is not None else description["output"])
         sha256, images = description["model"]["sha256"], description["images"]
     except (KeyError, TypeError) as error:
         raise OnnxbinError(f"{folder.path}: is damaged: run.json: {error}") from None
@@ -99,6 +102,7 @@ def resume(
         "until_ratio": until_ratio,
         "max_drop": max_drop,
         "inputs": inputs,
+        "gamma": gamma if gamma is not None or inputs is None else GAMMA,
         "last_steps": last_steps,
     }
     goal = {name: value for name, value in goal.items() if value is not None}
@@ -109,10 +113,11 @@ def resume(
     original = files.load(source)
     if original.sha256 != sha256:
         raise OnnxbinError(f"{source}: is not the model that {folder.path} was begun with: its bytes differ")
-    files.check_writable(target)
+    target = output_file(target, original, ".binary.onnx")
     job = _Job(original, wanted, listener or Listener())
     job.images.check(images, folder.path)
-    in_first(job.processes, lambda: folder.take_up({**description, "settings": wanted.to_json()}))
+    description |= {"settings": wanted.to_json(), "output": str(target)}
+    in_first(job.processes, lambda: folder.take_up(description))
     return job.run(folder, target, resumed=True, another_goal=bool(goal), looser=looser)
 
 

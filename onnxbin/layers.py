@@ -52,6 +52,7 @@ class ConvLayer:
     out_channels: M; 0 where it is not known.
     depth: convolutions on the longest path from an input to here, this one included.
     macs: multiply-accumulates for one image; None where the input's size is not known.
+    last: no convolution is behind it.
     fixed: its weight is part of the decoding, not learned, and must not be trained.
     left_alone: why it is not binarized; None for a candidate.
     """
@@ -66,6 +67,7 @@ class ConvLayer:
     strides: tuple[int, ...]
     depth: int
     macs: int | None
+    last: bool
     fixed: bool
     left_alone: str | None
 
@@ -111,6 +113,37 @@ def inventory(
     included = _compiled("--include", include, layers)
     excluded = _compiled("--exclude", exclude, layers)
     return [_overridden(layer, impossible, included, excluded) for layer, impossible in layers]
+
+
+def binary_inventory(proto: ModelProto, *, input_size: tuple[int, int] | None = None) -> list[ConvLayer]:
+    """Every node of our operator family in a compressed model, in the graph's order; see `inventory`."""
+    sizes = spatial_sizes(proto if input_size is None else with_input_size(proto, input_size))
+    names, depths = layer_names(proto), _depths(proto.graph)
+    ends = _without_convolution_behind(proto.graph, set())
+    layers = []
+    for node in proto.graph.node:
+        if node.domain != DOMAIN:
+            continue
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        shape, output = tuple(attributes["weight_shape"]), node.output[0]
+        layers.append(
+            ConvLayer(
+                name=names[output],
+                output=output,
+                weight=node.input[1],
+                bias=node.input[3],
+                shape=shape,
+                out_channels=shape[0],
+                group=attributes["group"],
+                strides=tuple(attributes["strides"]),
+                depth=depths[output],
+                macs=_macs(node, shape, sizes),
+                last=output in ends,
+                fixed=False,
+                left_alone="binary already",
+            )
+        )
+    return layers
 
 
 def fully_connected(proto: ModelProto) -> tuple[int, int]:
@@ -182,11 +215,12 @@ def _convolutions(proto: ModelProto, sizes: Mapping[str, Sequence[int]]) -> Iter
             strides=tuple(attributes.get("strides", (1, 1))),
             depth=depths[output],
             macs=_macs(node, shape, sizes),
+            last=output in ends,
             fixed=output in expectations,
             left_alone=None,
         )
         impossible = _impossible(node, layer, initializers, uses, attributes, producers)
-        unwise = None if impossible else _unwise(layer, output in ends)
+        unwise = None if impossible else _unwise(layer)
         yield replace(layer, left_alone=impossible or unwise), impossible is not None
 
 
@@ -219,13 +253,13 @@ def _impossible(
     return None
 
 
-def _unwise(layer: ConvLayer, ends_here: bool) -> str | None:
+def _unwise(layer: ConvLayer) -> str | None:
     """Why a BinaryConv should not stand here unless asked for, or None."""
     if layer.fixed:
         return "fixed decoding: the expectation over box-distance bins, not learned"
     if layer.depth == 1:
         return "first convolution: sees the image"
-    if ends_here:
+    if layer.last:
         return "head: no convolution behind it"
     if layer.shape[1] == 1 and layer.group > 1:
         return f"depthwise: {int(np.prod(layer.shape[1:]))} weights a filter, nothing to gain"
@@ -257,6 +291,7 @@ def _in_subgraphs(node: NodeProto, names: Mapping[str, str]) -> Iterator[ConvLay
                 strides=(1, 1),
                 depth=0,
                 macs=None,
+                last=False,
                 fixed=False,
                 left_alone=f"in a subgraph of {node.op_type}, which is left as it is",
             )

@@ -19,7 +19,8 @@ from onnxbin.binarize import MAX_BASES
 from onnxbin.budget import Budget
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.images import ImageSet
-from onnxbin.inputs.network import BinaryNetwork, method
+from onnxbin.inputs.choice import choose_widths
+from onnxbin.inputs.network import BinaryNetwork
 from onnxbin.large import byte_size
 from onnxbin.layers import ConvLayer
 from onnxbin.measures import Measures
@@ -185,7 +186,9 @@ class Loop:
         if last.layer is not None:
             most = f"--max-drop {self._settings.max_drop:g}"
             return f"{end.reason}; inputs stay real: --inputs {inputs} would lose more than {most}", False
-        return end.reason, end.reached and (goal is None or last.ratio >= goal)
+        if goal is None or not end.reached:
+            return end.reason, end.reached
+        return f"the file is {last.ratio:.2f} times smaller", last.ratio >= goal
 
     # A turn
 
@@ -212,10 +215,10 @@ class Loop:
             if not self._has_last_phase or (self._settings.inputs == "real" and self._out_of_time(1)):
                 return None
             began = self.seconds
-            network = BinaryNetwork(
-                self._plan, self._model, self._trainer.binary(), self._images, self._processes
-            )
-            widths = self._processes.agree(dict(method(self._settings.inputs)(network)))
+            binary = self._trainer.binary()
+            layers = [layer for layer in self._plan.layers if layer.name in binary]
+            network = BinaryNetwork(self._model, binary, layers, self._images, self._processes)
+            widths = self._processes.agree(choose_widths(network, self._settings))
             self._trainer.quantize(network.with_inputs(widths))
             before, steps = None, 0
             if self._settings.finetune is not False:

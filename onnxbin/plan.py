@@ -12,7 +12,7 @@ from onnx import ModelProto
 
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import METADATA_KEY, Choice, choose
-from onnxbin.inputs.widths import Inputs, blank
+from onnxbin.inputs.widths import Inputs, blanks
 from onnxbin.large import byte_size
 from onnxbin.layers import ConvLayer, inventory
 from onnxbin.model import Model, check, set_metadata
@@ -66,9 +66,9 @@ class Plan:
         return byte_size(self.build(real, self._with_blank_inputs(binary)))
 
     def _with_blank_inputs(self, binary: Mapping[str, BinaryLayer]) -> dict[str, BinaryLayer]:
-        bits = None if self.inputs == "real" else int(self.inputs)
-        channels = {layer.name: layer.in_channels for layer in self.order}
-        return {name: replace(layer, quantizer=blank(bits, channels[name])) for name, layer in binary.items()}
+        channels = {layer.name: layer.in_channels for layer in self.order if layer.name in binary}
+        quantizers = blanks(self.inputs, channels)
+        return {name: replace(layer, quantizer=quantizers[name]) for name, layer in binary.items()}
 
     def bytes_saved(self, layer: ConvLayer, bases: int) -> int:
         """Of the file, by making a layer binary; names and the like not counted."""

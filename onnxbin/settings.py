@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from onnxbin.binarize import MAX_BASES
 from onnxbin.errors import OnnxbinError
 from onnxbin.images.preprocess import Channels, Resize
-from onnxbin.inputs.widths import Inputs
+from onnxbin.inputs.widths import GAMMA, Inputs
 from onnxbin.typed import typed
 
 FineTune = Callable[[Any, Any, Any], None]
@@ -44,7 +44,8 @@ class Settings:
     to last, instead of all that can be in the order of priority.
     bases: binary tensors summed for each weight. rest: how the weights that stay real are stored, see
     onnxbin.rest; with "static-int8" their layers compute in int8, too, see onnxbin.int8_rest.
-    inputs: how binary layers see their inputs after the last phase.
+    inputs: how binary layers see their inputs after the last phase. gamma: of the hybrid choice, see
+    onnxbin.inputs.hybrid.
     finetune: True for distillation from the original, False for none (torch is not needed then), a function
     of your own, or its name as "module:function".
     steps_per_layer: of fine-tuning, after each layer. last_steps: of the last phase, when no further layer is
@@ -69,6 +70,7 @@ class Settings:
     bases: int = 1
     rest: Rest = "int8"
     inputs: Inputs = "real"
+    gamma: float = GAMMA
     finetune: bool | str | FineTune = True
     steps_per_layer: int = STEPS_PER_LAYER
     last_steps: int = 0
@@ -98,6 +100,10 @@ class Settings:
             if getattr(self, name) not in get_args(choices):
                 expected = ", ".join(get_args(choices))
                 raise OnnxbinError(f"--{name} {getattr(self, name)!r}: expected one of {expected}")
+        if not 0 <= self.gamma < float("inf"):
+            raise OnnxbinError(f"--gamma {self.gamma:g}: expected a number from 0 on")
+        if self.gamma != GAMMA and self.inputs != "hybrid":
+            raise OnnxbinError(f"--gamma {self.gamma:g}: goes with --inputs hybrid, not {self.inputs}")
         for name, least in (("steps_per_layer", 0), ("last_steps", 0), ("batch_size", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 option = "--" + name.replace("_", "-")

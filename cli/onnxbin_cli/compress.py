@@ -13,7 +13,7 @@ from rich.text import Text
 import onnxbin
 from onnxbin import OnnxbinError, Result
 from onnxbin.binarize import MAX_BASES
-from onnxbin.inputs.widths import Inputs
+from onnxbin.inputs.widths import GAMMA, Inputs
 from onnxbin.settings import STEPS_PER_LAYER, Device, Priority, Rest
 from onnxbin.text import duration, file_size, preprocessing, printable
 from onnxbin_cli.console import OutputConsole, is_first_process
@@ -23,8 +23,8 @@ from onnxbin_cli.progress import CompressionProgress
 NOT_REACHED = 3
 """Exit status where the goal was not reached, but the best file was written."""
 
-_GOAL = ("until_ratio", "max_drop", "inputs", "last_steps")
-_WITH_RESUME = {*_GOAL, "resume", "finetune", "as_json"}
+_GOAL = ("until_ratio", "max_drop", "inputs", "gamma", "last_steps")
+_WITH_RESUME = {*_GOAL, "resume", "output", "finetune", "as_json"}
 """Options that may be given when a run is taken up again; the others are those that it was begun with."""
 
 
@@ -79,8 +79,16 @@ _WITH_RESUME = {*_GOAL, "resume", "finetune", "as_json"}
     type=click.Choice(get_args(Inputs)),
     default="real",
     show_default=True,
-    help="How binary layers see their inputs: as they are, or in so many bits; a width is given them in "
-    "the last phase.",
+    help="How binary layers see their inputs in the end: as they are, in so many bits, or some real and "
+    "others binary.",
+)
+@click.option(
+    "--gamma",
+    type=float,
+    default=GAMMA,
+    show_default=True,
+    metavar="G",
+    help="With --inputs hybrid: a layer's error counts as G / its MACs in millions more.",
 )
 @click.option(
     "--finetune",
@@ -117,7 +125,7 @@ _WITH_RESUME = {*_GOAL, "resume", "finetune", "as_json"}
     type=click.Path(path_type=Path),
     metavar="RUN",
     help="Go on with a run that was stopped, or to a new goal: --until-ratio, --max-drop, --inputs, "
-    "--last-steps.",
+    "--gamma, --last-steps.",
 )
 @json_option
 @click.pass_context
@@ -143,7 +151,7 @@ def compress(
       onnxbin compress model.onnx --max-drop 0.1 --images photos/ -o small.onnx
       onnxbin compress model.onnx --until-ratio 8 --no-finetune
       onnxbin compress --resume model.binary.run
-      onnxbin compress --resume model.binary.run --inputs 4 --last-steps 300
+      onnxbin compress --resume model.binary.run --inputs 4 --last-steps 300 -o four.onnx
     """
     if finetune and no_finetune:
         raise OnnxbinError("--finetune and --no-finetune exclude each other: give one")
@@ -155,7 +163,7 @@ def compress(
             given = _given(context)
             _refuse_with_resume(given)
             goal = {name: settings[name] for name in _GOAL if name in given}
-            result = onnxbin.resume(resume, **goal, finetune=finetune, listener=progress)
+            result = onnxbin.resume(resume, output, **goal, finetune=finetune, listener=progress)
         else:
             assert model is not None
             result = onnxbin.compress(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,33 +12,84 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from onnxbin import OnnxbinError
 from onnxbin import model as files
+from onnxbin.inputs.hybrid import Choice, score_inputs
+from onnxbin.inputs.widths import GAMMA
 from onnxbin.layers import fully_connected
 from onnxbin.plan import Plan, plan
 from onnxbin.settings import Settings
 from onnxbin.text import file_size, preprocessing, printable, shape, thousands
 from onnxbin_cli.console import OutputConsole
-from onnxbin_cli.options import ModelFile, json_option, layer_options
+from onnxbin_cli.options import ModelFile, json_option, layer_options, preprocessing_options
 
 
 @click.command(short_help="List a model's convolutions and the ratio they can reach.")
 @click.argument("model", type=ModelFile())
+@click.option(
+    "--inputs",
+    is_flag=True,
+    help="Which layers want real inputs, by the scores of --inputs hybrid: of the binary layers of a "
+    "compressed MODEL; of any other, as if all that can were binary.",
+)
+@click.option("--gamma", type=float, default=GAMMA, show_default=True, metavar="G", help="Of these scores.")
+@click.option(
+    "--images", type=click.Path(path_type=Path), help="For --inputs: photos like those the model will see."
+)
+@preprocessing_options
 @layer_options
 @json_option
-def inspect(model: Path, as_json: bool, **settings: Any) -> None:
+def inspect(
+    model: Path, inputs: bool, gamma: float, images: Path | None, as_json: bool, **settings: Any
+) -> None:
     """List the convolutions of MODEL: depth, size, cost, when each would be binarized, or why not.
 
     \b
-    Example:
+    Examples:
       onnxbin inspect model.onnx
       onnxbin inspect model.onnx --exclude 'head' --json
+      onnxbin inspect model.binary.onnx --inputs --images photos/
       onnxbin inspect hf:owner/detector/model.onnx
     """
-    found = plan(files.load(model), Settings(**settings))
+    if not inputs and (images is not None or gamma != GAMMA):
+        raise OnnxbinError("--images and --gamma go with --inputs")
+    wanted = Settings(**settings, images=images, gamma=gamma, inputs="hybrid" if inputs else "real")
+    found = plan(files.load(model), wanted)
+    choices = score_inputs(found, wanted) if inputs else None
     if as_json:
-        click.echo(json.dumps(_as_dict(found), indent=2))
-    else:
+        content = _as_dict(found) if choices is None else _inputs_as_dict(found, choices)
+        click.echo(json.dumps(content, indent=2))
+    elif choices is None:
         _show(found, OutputConsole())
+    else:
+        _show_inputs(found, choices, OutputConsole())
+
+
+def _inputs_as_dict(found: Plan, choices: Sequence[Choice]) -> dict[str, Any]:
+    return {
+        "file": str(found.original.path),
+        "layers": [{**asdict(choice), "bits": choice.bits} for choice in choices],
+    }
+
+
+def _show_inputs(found: Plan, choices: Sequence[Choice], console: OutputConsole) -> None:
+    console.print(Text(f"{printable(str(found.original.path))}: the inputs of {len(choices)} layers"))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name in ("error", "MACs", "score"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("group", no_wrap=True)
+    table.add_column("input", no_wrap=True)
+    table.add_column("layer", overflow="fold")
+    for choice in choices:
+        table.add_row(
+            f"{choice.error:.3f}",
+            thousands(choice.macs),
+            f"{choice.score:.3f}",
+            "high" if choice.high else "low",
+            "real, last" if choice.last else "real" if choice.bits is None else "1 bit",
+            printable(choice.layer),
+        )
+    console.print(table)
 
 
 def _as_dict(found: Plan) -> dict[str, Any]:

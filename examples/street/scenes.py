@@ -10,9 +10,11 @@ sensor. The same seed gives the same picture; a pedestrian's box is the least on
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import furniture
 import numpy as np
@@ -223,15 +225,31 @@ def without_hidden(scene: Scene) -> Scene:
 
 
 def main() -> None:
-    """Write pictures as JPEG files, for `onnxbin compress --images`."""
-    parser = argparse.ArgumentParser(description="Render street scenes as JPEG files.")
+    """Write pictures as JPEG files, for `onnxbin compress --images`, and labels, for `evaluate --data`."""
+    parser = argparse.ArgumentParser(description="Render street scenes as JPEG files, with labels.json.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0, help="of the first; the next ones follow")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    pictures = {}
     for seed in range(arguments.seed, arguments.seed + arguments.count):
-        Image.fromarray(render(seed).image).save(arguments.folder / f"street-{seed:05}.jpg", quality=88)
+        name = f"street-{seed:05}.jpg"
+        pictures[name] = render(seed)
+        Image.fromarray(pictures[name].image).save(arguments.folder / name, quality=88)
+    (arguments.folder / "labels.json").write_text(json.dumps(_coco(pictures)))
+
+
+def _coco(pictures: Mapping[str, Picture]) -> dict[str, Any]:
+    """The labels of pictures, by their files' names, in COCO's form."""
+    images, annotations = [], []
+    for number, (name, picture) in enumerate(pictures.items()):
+        height, width = picture.image.shape[:2]
+        images.append({"id": number, "file_name": name, "height": height, "width": width})
+        for box in picture.boxes.tolist():
+            entry = {"id": len(annotations), "image_id": number, "category_id": 0, "bbox": box}
+            annotations.append({**entry, "area": box[2] * box[3], "iscrowd": 0})
+    return {"images": images, "annotations": annotations, "categories": [{"id": 0, "name": "person"}]}
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ import numpy as np
 
 from onnxbin.operator import QuantInput, Quantizer, SignInput
 
-Inputs = Literal["real", "8", "4", "2", "1"]
-"""What may be asked for: all inputs real, or all of so many bits."""
+Inputs = Literal["real", "8", "4", "2", "1", "hybrid"]
+"""What may be asked for: all inputs real, all of so many bits, or what a method says of each layer."""
+
+GAMMA = 25.0
+"""Of the hybrid choice, in millions of MACs: see `inputs.hybrid`."""
 
 Widths = Mapping[str, int | None]
 """The bits of the inputs of layers, by the layers' names; None for inputs that stay real."""
@@ -25,6 +28,19 @@ def describe(widths: Widths) -> str:
         return f"inputs {next(iter(names.values()), 'real')}"
     order = sorted(counts, key=lambda bits: 99 if bits is None else bits)
     return f"inputs {', '.join(f'{names[bits]} in {counts[bits]}' for bits in order)}"
+
+
+def blanks(inputs: Inputs, channels: Mapping[str, int]) -> dict[str, Quantizer]:
+    """Quantisers of the size that those of these layers may come to, before their widths are known.
+
+    channels: of each layer's input.
+    """
+    if inputs == "real":
+        return dict.fromkeys(channels)
+    if inputs != "hybrid":
+        return {name: blank(int(inputs), count) for name, count in channels.items()}
+    # A node of either kind, so that both functions are in the file.
+    return {name: blank(1 if place else None, count) for place, (name, count) in enumerate(channels.items())}
 
 
 def blank(bits: int | None, channels: int) -> Quantizer:
