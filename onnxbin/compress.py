@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +239,7 @@ class _Job:
         if self._settings.finetune is False:
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 raise OnnxbinError("--no-finetune has nothing to share out: start it as one process")
-            return Alone(), lambda: Untrained(self._plan.prepared)
+            return Alone(), partial(Untrained, self._plan.prepared)
         try:
             from onnxbin.bridge.engine import Engine
             from onnxbin.bridge.trainer import NetworkTrainer
@@ -259,9 +260,9 @@ class _Job:
                 f"--batch-size {self._settings.batch_size}: expected at least {engine.count}, "
                 "an image for each process"
             )
-        return engine, lambda: NetworkTrainer(
-            self._plan, self._settings, self._function, self.images.training, engine
-        )
+        # Without a reference to this job: what it holds, images above all, goes with the last one.
+        images = self.images.training
+        return engine, partial(NetworkTrainer, self._plan, self._settings, self._function, images, engine)
 
     def _warn(self, text: str) -> None:
         self._warnings.append(text)

@@ -13,19 +13,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 from onnx import ModelProto
 
-from onnxbin.binarize import MAX_BASES
 from onnxbin.budget import Budget
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.images import ImageSet
 from onnxbin.inputs.choice import choose_widths
 from onnxbin.inputs.network import BinaryNetwork
 from onnxbin.large import byte_size
-from onnxbin.layers import ConvLayer
 from onnxbin.measures import Measures
 from onnxbin.plan import Plan
-from onnxbin.priority import DamageQueue, FixedQueue, Queue
+from onnxbin.priority import Choice, DamageQueue, FixedQueue, Queue
 from onnxbin.processes import Processes, in_first
 from onnxbin.records import LAST_PHASE, Listener, Record, Step
 from onnxbin.run_folder import Arrays, End, Progress, RunFolder, Turn
@@ -137,8 +136,7 @@ class Loop:
         if self.records:
             self._model = in_first(self._processes, lambda: self._folder.read_step(self._progress))
         if looser:
-            again = dict.fromkeys(self._left_real(), 0.0)
-            self._queue.restore({**self._progress.waiting, **again})
+            self._queue.restart(self._left_real())
             self._progress = replace(self._progress, tried={}, waiting=self._queue.state())
         if another_goal and self._processes.rank == 0:
             self._folder.write_curve(self.records)
@@ -162,7 +160,8 @@ class Loop:
         goal = self._settings.until_ratio
         while True:
             if self._progress.turn is None:
-                if self.records and self._reaches_goal():
+                missing = self._missing()
+                if self.records and missing is not None and missing <= 0:
                     return End(f"the file is {self.records[-1].ratio:.2f} times smaller", True)
                 if self._out_of_time(2):
                     ratio = self.records[-1].ratio
@@ -196,7 +195,7 @@ class Loop:
         """The turn that is under way, or a new one; None where no layer is left."""
         if self._progress.turn is None:
             began = self.seconds
-            chosen = self._next()
+            chosen = self._queue.take(self._missing(), self._damages)
             if chosen is None:
                 return None
             layer, bases = chosen
@@ -204,7 +203,7 @@ class Loop:
             before, steps = None, 0
             if self._settings.finetune is not False:
                 before = self._measures.of(self._build()).agreement
-                steps = self._training_steps(before, self.seconds - began)
+                steps = self._training_steps(self.seconds - began, self._queue.left(self._missing()) + 1)
             turn = Turn(layer.name, bases, {}, self._processes.agree(steps), before, began)
             self._progress = replace(self._progress, turn=turn, waiting=self._queue.state())
         return self._started_step()
@@ -223,9 +222,7 @@ class Loop:
             before, steps = None, 0
             if self._settings.finetune is not False:
                 before = self._measures.of(self._build()).agreement
-                steps = self._settings.last_steps
-                if self._settings.budget is not None:
-                    steps = self._share_of_budget(before, self.seconds - began, 1)
+                steps = self._training_steps(self.seconds - began, 0)
             turn = Turn(None, 0, widths, self._processes.agree(steps), before, began)
             self._progress = replace(self._progress, turn=turn)
         return self._started_step()
@@ -235,7 +232,9 @@ class Loop:
         assert turn is not None
         number = len(self.records) + 1
         layer = self._layers[turn.layer] if turn.layer is not None else None
-        expected = number if layer is None else max(number, self._expected()) + self._has_last_phase
+        expected = number
+        if layer is not None:
+            expected += self._queue.left(self._missing()) + self._has_last_phase
         step = Step(layer, number, expected, turn.bases, turn.training_steps)
         self._listener.step_started(step)
         return step
@@ -320,9 +319,11 @@ class Loop:
         self._trainer = self._make_trainer()
         if finished is not None:
             self._go_on_from(*finished)
-        tried = {**progress.tried, step.layer.name: step.bases}
         self._queue.restore(progress.waiting)
-        self._finish_turn(replace(progress, tried=tried), self._model, finished[1] if finished else None)
+        self._queue.put_back(step.layer.name, step.bases)
+        tried = {**progress.tried, step.layer.name: step.bases}
+        progress = replace(progress, tried=tried, waiting=self._queue.state())
+        self._finish_turn(progress, self._model, finished[1] if finished else None)
         self._listener.step_undone(step, record)
 
     def _finish_turn(self, progress: Progress, model: ModelProto, state: Arrays | None = None) -> None:
@@ -343,62 +344,38 @@ class Loop:
     # Decisions
 
     def _make_queue(self) -> Queue:
+        plan, bases = self._plan, self._settings.bases
         if self._settings.order is None and self._settings.priority == "damage":
-            bases = self._settings.bases
-            return DamageQueue(
-                self._plan.order, lambda layer: self._plan.bytes_saved(layer, bases), self._damages
-            )
-        return FixedQueue(self._plan.order)
+            return DamageQueue(plan.order, bases, plan.bytes_saved)
+        return FixedQueue(plan.order, bases, plan.bytes_saved)
 
-    def _next(self) -> tuple[ConvLayer, int] | None:
-        """The next layer of the queue; at its end, one whose turn was undone, with one more base."""
-        layer = self._queue.take()
-        if layer is not None:
-            return layer, self._settings.bases
-        again = self._to_try_again()
-        return (self._layers[again[0]], self._settings.bases + 1) if again else None
-
-    def _to_try_again(self) -> list[str]:
-        """The layers whose turn was undone and that get another, with one more base."""
-        more = self._settings.bases + 1
-        return [name for name in self._left_real() if self._progress.tried[name] < more <= MAX_BASES]
-
-    def _damages(self, layers: Sequence[ConvLayer]) -> list[float]:
-        """What binarizing each of these would take away from the agreement, with nothing trained."""
+    def _damages(self, choices: Sequence[Choice]) -> list[float]:
+        """What each of these choices would add to the squared error of the outputs, with nothing trained."""
         real, binary = self._trainer.real(), self._trainer.binary()
         values = {tensor.name: tensor for tensor in with_values(self._plan.prepared, real).graph.initializer}
-        before = self._measures.first_look(self._plan.build(real, binary))
-        damages = []
-        for done, layer in enumerate(layers, 1):
-            more = {layer.name: closed_form(layer, values, self._settings.bases)}
-            damages.append(before - self._measures.first_look(self._plan.build(real, {**binary, **more})))
-            self._listener.looked_at(done, len(layers))
+
+        def error(more: Mapping[str, BinaryLayer]) -> float:
+            model = self._plan.build(real, {**binary, **more})
+            return float(np.square(1 - self._measures.first_look(model)))
+
+        before, damages = error({}), []
+        for done, (layer, bases) in enumerate(choices, 1):
+            damages.append(error({layer.name: closed_form(layer, values, bases)}) - before)
+            self._listener.looked_at(done, len(choices))
         return damages
 
-    def _training_steps(self, before: float, seconds: float) -> int:
-        """The training of the layer's turn that begins; see `_share_of_budget`."""
-        if self._settings.budget is None:
-            return self._settings.steps_per_layer
-        waiting = len(self._queue.state()) + len(self._to_try_again())
-        left = 1
-        if waiting and not self._reaches_goal():
-            left = min(waiting + 1, max(2, self._expected() - len(self.records)))
-        return self._share_of_budget(before, seconds, left + 1)
+    def _training_steps(self, seconds: float, left: int) -> int:
+        """Of the turn that begins.
 
-    def _share_of_budget(self, before: float, seconds: float, turns_left: int) -> int:
-        """The training steps of the turn that begins, of those that the time allows.
-
-        before: the agreement with its layer binary, or its inputs quantised. seconds: what the turn has taken
-        so far. turns_left: this one and the last phase included.
+        seconds: what it has taken so far. left: turns to come, this one included; 0 in the last phase.
         """
+        settings = self._settings
+        if settings.budget is None:
+            return settings.steps_per_layer if left else settings.last_steps
         if self._budget is None:
-            assert self._settings.budget is not None
             # What has been measured of this turn is half of it: all is built and measured once more.
-            self._budget = Budget(self._settings.budget, self._trainer.rehearse(), 2 * seconds)
-        kept = [1.0, *(record.after or 0.0 for record in self.records)]
-        found = [*(record.before or 0.0 for record in self.records), before]
-        lost = [max(0.0, a - b) for a, b in zip(kept, found, strict=True)]
-        return self._budget.steps(self.seconds, lost, turns_left)
+            self._budget = Budget(settings.budget, self._trainer.rehearse(), 2 * seconds)
+        return self._budget.steps(self.seconds, len(self.records), left)
 
     def _out_of_time(self, turns: int) -> bool:
         """Whether so many more, be they without training, would take longer than there is."""
@@ -411,18 +388,16 @@ class Loop:
     def _has_last_phase(self) -> bool:
         """Whether anything is to happen in it."""
         settings = self._settings
-        return settings.inputs != "real" or settings.last_steps > 0 or settings.budget is not None
+        trains = settings.finetune is not False and (settings.last_steps > 0 or settings.budget is not None)
+        return settings.inputs != "real" or trains
 
-    def _reaches_goal(self) -> bool:
-        """Whether the file would be small enough, were no further layer to become binary."""
+    def _missing(self) -> float | None:
+        """Bytes by which the file would be too large, were no further layer to become binary."""
         goal = self._settings.until_ratio
         if goal is None:
-            return False
+            return None
         size = self._plan.final_bytes(self._trainer.real(), self._trainer.binary())
-        return self._plan.original.file_bytes / size >= goal
-
-    def _expected(self) -> int:
-        return self._plan.turns_until(self._settings.until_ratio)
+        return size - self._plan.original.file_bytes / goal
 
     def _loses_too_much(self, record: Record) -> bool:
         most = self._settings.max_drop

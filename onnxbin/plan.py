@@ -19,15 +19,13 @@ from onnxbin.model import Model, check, set_metadata
 from onnxbin.operator import BinaryWeight
 from onnxbin.prepare import prepare
 from onnxbin.priority import deepest_first, largest_first
-from onnxbin.rest import with_rest_stored
+from onnxbin.rest import stored_bytes, with_rest_stored
 from onnxbin.settings import Settings, Stored
 from onnxbin.surgery import BinaryLayer, with_binary_layers, with_values
 from onnxbin.version import __version__
 
 ORIGINAL_KEY, VERSION_KEY = "onnxbin.original", "onnxbin.version"
 """Where a written model's metadata says what it was made from (JSON: file, bytes, sha256), and by what."""
-
-_BYTES_EACH = {"float32": 4, "float16": 2, "int8": 1}
 
 Array = npt.NDArray[np.float32]
 
@@ -39,6 +37,7 @@ class Plan:
     prepared: what is compressed; its metadata says what it was made from and how images are fed to it.
     preprocessing: how, and where that is known from.
     rest: how the weights that stay real are stored. inputs: what becomes of the inputs of binary layers.
+    overhead: bytes that the nodes and names of a binary layer take more than those of a real one, on average.
     ratios: the file ratio after each layer of `order`, from the sizes of tensors; the last one is exact.
     """
 
@@ -49,6 +48,7 @@ class Plan:
     order: list[ConvLayer]
     rest: Stored
     inputs: Inputs
+    overhead: float
     ratios: list[float]
 
     @property
@@ -70,9 +70,9 @@ class Plan:
         quantizers = blanks(self.inputs, channels)
         return {name: replace(layer, quantizer=quantizers[name]) for name, layer in binary.items()}
 
-    def bytes_saved(self, layer: ConvLayer, bases: int) -> int:
-        """Of the file, by making a layer binary; names and the like not counted."""
-        return layer.bytes_saved(bases, _BYTES_EACH[self.rest] * int(np.prod(layer.shape)))
+    def bytes_saved(self, layer: ConvLayer, bases: int) -> float:
+        """Of the file, by making a layer binary."""
+        return layer.bytes_saved(bases, stored_bytes(layer.shape, self.rest)) - self.overhead
 
     def turns_until(self, ratio: float | None) -> int:
         """How many layers a file ratio takes; all of them where it is out of reach or not stated."""
@@ -104,8 +104,8 @@ def plan(original: Model, settings: Settings) -> Plan:
     order = _order(layers, settings)
     # What is to compute in int8 is stored in it all the way; the arithmetic comes last.
     rest: Stored = "int8" if settings.rest == "static-int8" else settings.rest
-    draft = Plan(original, prepared, preprocessing, layers, order, rest, settings.inputs, [])
-    return replace(draft, ratios=_ratios(draft, settings.bases))
+    draft = Plan(original, prepared, preprocessing, layers, order, rest, settings.inputs, 0.0, [])
+    return _with_sizes(draft, settings.bases) if order else draft
 
 
 def _order(layers: list[ConvLayer], settings: Settings) -> list[ConvLayer]:
@@ -133,17 +133,15 @@ def _checked(prepared: ModelProto) -> ModelProto:
         return model
 
 
-def _ratios(plan: Plan, bases: int) -> list[float]:
-    if not plan.order:
-        return []
-    layers = {layer.name: _blank(layer, bases) for layer in plan.order}
-    check(plan.build({}, layers))
-    first, last = byte_size(plan.build({}, {})), plan.final_bytes({}, layers)
-    saved = np.cumsum([plan.bytes_saved(layer, bases) for layer in plan.order])
-    # What the formula of one layer leaves out, names and attributes and function bodies, is alike for all.
-    overhead = last - (first - saved[-1])
-    sizes = first - saved + overhead * np.arange(1, len(plan.order) + 1) / len(plan.order)
-    return [float(plan.original.file_bytes / size) for size in sizes]
+def _with_sizes(draft: Plan, bases: int) -> Plan:
+    """The plan with what it says of sizes, from the files of none of its layers binary and of all."""
+    layers = {layer.name: _blank(layer, bases) for layer in draft.order}
+    check(draft.build({}, layers))
+    first, last = byte_size(draft.build({}, {})), draft.final_bytes({}, layers)
+    saved = sum(draft.bytes_saved(layer, bases) for layer in draft.order)
+    plan = replace(draft, overhead=(last - (first - saved)) / len(draft.order))
+    sizes = first - np.cumsum([plan.bytes_saved(layer, bases) for layer in plan.order])
+    return replace(plan, ratios=[float(plan.original.file_bytes / size) for size in sizes])
 
 
 def _blank(layer: ConvLayer, bases: int) -> BinaryLayer:

@@ -20,7 +20,7 @@ the file ratio that this alone gives:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,14 @@ Float32 = npt.NDArray[np.float32]
 
 SMALLEST = 512
 """Weights of fewer elements are left alone: the nodes behind them would take what is saved."""
+
+
+def stored_bytes(shape: Sequence[int], rest: Stored) -> int:
+    """What a weight of this shape, output channels first, takes as the rest is stored."""
+    count = int(np.prod(shape))
+    if rest == "float32" or count < SMALLEST:
+        return 4 * count
+    return 2 * count if rest == "float16" else count + 4 * shape[0]
 
 
 def with_rest_stored(proto: ModelProto, rest: Stored, keep: Collection[str] = ()) -> ModelProto:

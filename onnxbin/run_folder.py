@@ -87,7 +87,7 @@ class Progress:
     records: tuple[Record, ...] = ()
     model: str = ""
     tried: Mapping[str, int] = field(default_factory=dict)
-    waiting: Mapping[str, float] = field(default_factory=dict)
+    waiting: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
     turn: Turn | None = None
     end: End | None = None

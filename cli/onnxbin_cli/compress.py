@@ -14,7 +14,7 @@ import onnxbin
 from onnxbin import OnnxbinError, Result
 from onnxbin.binarize import MAX_BASES
 from onnxbin.inputs.widths import GAMMA, Inputs
-from onnxbin.settings import STEPS_PER_LAYER, Device, Priority, Rest
+from onnxbin.settings import LAST_STEPS, STEPS_PER_LAYER, Device, Priority, Rest, Settings
 from onnxbin.text import duration, file_size, preprocessing, printable
 from onnxbin_cli.console import OutputConsole, is_first_process
 from onnxbin_cli.options import Duration, ModelFile, json_option, layer_options, preprocessing_options
@@ -55,9 +55,10 @@ _WITH_RESUME = {*_GOAL, "resume", "output", "finetune", "as_json"}
 @click.option(
     "--priority",
     type=click.Choice(get_args(Priority)),
-    default="depth",
+    default=Settings.priority,
     show_default=True,
-    help="Which layer goes next: the deepest, or the one that costs least for each byte it saves.",
+    help="Which layer goes next: of the layers that reach the goal with the least damage the one that costs "
+    "least for each byte it saves, or the deepest.",
 )
 @click.option(
     "--bases",
@@ -106,7 +107,7 @@ _WITH_RESUME = {*_GOAL, "resume", "output", "finetune", "as_json"}
 @click.option(
     "--last-steps",
     type=int,
-    default=0,
+    default=LAST_STEPS,
     show_default=True,
     help="Fine-tuning steps of the last phase, when all layers that will be are binary.",
 )

@@ -42,7 +42,7 @@ from onnxbin_cli.options import ModelFile, json_option, layer_options, preproces
 def inspect(
     model: Path, inputs: bool, gamma: float, images: Path | None, as_json: bool, **settings: Any
 ) -> None:
-    """List the convolutions of MODEL: depth, size, cost, when each would be binarized, or why not.
+    """List the convolutions of MODEL: depth, size, cost, turn in the order of depth, or why it has none.
 
     \b
     Examples:
@@ -53,7 +53,8 @@ def inspect(
     """
     if not inputs and (images is not None or gamma != GAMMA):
         raise OnnxbinError("--images and --gamma go with --inputs")
-    wanted = Settings(**settings, images=images, gamma=gamma, inputs="hybrid" if inputs else "real")
+    widths = "hybrid" if inputs else "real"
+    wanted = Settings(**settings, images=images, gamma=gamma, inputs=widths, priority="depth")
     found = plan(files.load(model), wanted)
     choices = score_inputs(found, wanted) if inputs else None
     if as_json:

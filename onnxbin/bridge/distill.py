@@ -81,8 +81,11 @@ SMALLEST_MAGNITUDE = 1e-2
 """What counts for a tensor of zeros, such as the bias of a convolution that had none."""
 
 WARMUP_STEPS = 5
+FALLING = 0.4
+"""Over this last share of a training its rates fall, where another training follows; else all along."""
+
 LAST_RATE = 0.02
-"""The share of its learning rate at which a training ends, having come down along a cosine."""
+"""The share of its learning rate at which a training ends."""
 
 LARGEST_GRADIENT = 10.0
 """Gradients of a larger norm, over all parameters, are scaled down to this."""
@@ -136,18 +139,21 @@ class Distillation:
         self._takes_batches = batch_size == 1 or self._check_batches()
         self._spread = Spread.of(self._teacher, images, [*targets, *features], engine)
 
-    def train(self, steps: int, on_step: Callable[[int, float], bool] | None = None) -> None:
-        """Train for so many steps; the learning rates warm up, then fall along a cosine.
+    def train(
+        self, steps: int, on_step: Callable[[int, float], bool] | None = None, *, last: bool = True
+    ) -> None:
+        """Train for so many steps; the learning rates warm up, and fall along a cosine.
 
-        on_step: called after each with the number of steps done and the loss; says whether to go on. Raises
-        OnnxbinError where the loss is not finite; the student stays as the last good step left it. After
-        `restore`, goes on in the middle of the training that was saved.
+        last: no training follows, so that the rates fall from the beginning on, not only towards the end.
+        on_step: called after each step with the number of steps done and the loss; says whether to go on.
+        Raises OnnxbinError where the loss is not finite; the student stays as the last good step left it.
+        After `restore`, goes on in the middle of the training that was saved.
         """
         if self._done == 0:
             self._rates = self._learning_rates()
         optimizer = self._optimizer()
         while self._done < steps:
-            factor = _schedule(self._done, steps)
+            factor = _schedule(self._done, steps, 1.0 if last else FALLING)
             for group, rate in zip(optimizer.param_groups, self._rates.values(), strict=True):
                 group["lr"] = rate * factor
             optimizer.zero_grad()
@@ -242,7 +248,9 @@ class Distillation:
             order = np.random.default_rng((self._seed, 0, round_)).permutation(len(self._images))
             rng = np.random.default_rng((self._seed, 1, number))
             rows.append(self._images.tensor(int(order[position]), rng))
-        return torch.from_numpy(np.stack(rows)).to(self._engine.device)
+        batch = torch.from_numpy(np.stack(rows)).to(self._engine.device)
+        # Channels last, which operators pass on, is what convolutions and pooling compute in.
+        return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
 
     def _loss(self, x: Tensor) -> Tensor:
         features = [name for name in self._student.binary_outputs() if name in self._features]
@@ -289,7 +297,8 @@ def _magnitude(parameter: Tensor) -> float:
     return max(float(parameter.detach().square().mean().sqrt()), SMALLEST_MAGNITUDE)
 
 
-def _schedule(step: int, steps: int) -> float:
-    """The factor of the learning rates at this step: up in a line, down along a cosine."""
-    cosine = (1 + math.cos(math.pi * step / steps)) / 2
+def _schedule(step: int, steps: int, falling: float) -> float:
+    """The factor of the learning rates at this step: up in a line, down along a cosine in the last part."""
+    fallen = max(0.0, 1 - (1 - step / steps) / falling)
+    cosine = (1 + math.cos(math.pi * fallen)) / 2
     return min(1.0, (step + 1) / WARMUP_STEPS) * (LAST_RATE + (1 - LAST_RATE) * cosine)

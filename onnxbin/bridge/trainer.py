@@ -55,7 +55,7 @@ class NetworkTrainer:
     def train(self, step: Step, on_step: Callable[[int, float], bool]) -> None:
         """Fine-tune the whole network."""
         if self._distillation is not None:
-            self._distillation.train(step.training_steps, on_step)
+            self._distillation.train(step.training_steps, on_step, last=step.layer is None)
         elif self._function is not None:
             try:
                 self._function(self._student, self._images, step)

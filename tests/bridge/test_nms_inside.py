@@ -176,7 +176,7 @@ def test_bridge_equals_onnx_runtime_before_the_cut_and_behind_it(ending):
 def test_compress_trains_up_to_the_cut_and_keeps_what_follows(ending, photos, tmp_path):
     path = tmp_path / "ssd.onnx"
     onnx.save(with_ending(small_ssd(), ending), path)
-    result = onnxbin.compress(path, images=photos, profile="yolov4", steps_per_layer=2)
+    result = onnxbin.compress(path, images=photos, profile="yolov4", last_steps=0, steps_per_layer=2)
     assert_trained_and_intact(path, result.path, {"x": random(1, 3, 24, 24)}, ending)
 
 
@@ -201,5 +201,5 @@ def test_a_real_ssd_with_suppression_behind_it(shared, tmp_path):
     for name in cut:
         assert np.abs(found[name].numpy() - expected[name]).max() <= 1e-4 * np.abs(expected[name]).max()
 
-    result = onnxbin.compress(path, images=photos, steps_per_layer=1, until_ratio=1.01)
+    result = onnxbin.compress(path, images=photos, last_steps=0, steps_per_layer=1, until_ratio=1.01)
     assert_trained_and_intact(path, result.path, feed, ending)

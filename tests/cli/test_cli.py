@@ -32,7 +32,7 @@ def test_help_shows_an_example(onnxbin, command):
 
 
 def test_compress_then_inspect(onnxbin, model):
-    result = onnxbin("compress", model, "--no-finetune", "--until-ratio", "1.5")
+    result = onnxbin("compress", model, "--no-finetune", "--until-ratio", "1.5", "--priority", "depth")
     assert result.returncode == 0, result.stderr
     assert "c3" in result.stdout
     small = model.with_suffix(".binary.onnx")
