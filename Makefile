@@ -31,7 +31,7 @@ test-arm: $(VENV)/installed  ## Run kernels and the C++ example for 64-bit Arm (
 test-runtimes: $(VENV)/installed  ## Run a compressed model in versions of ONNX Runtime from 1.17 on.
 	$(BIN)/python tests/deploy/ort_matrix.py
 
-soak: $(VENV)/installed  ## Kill a compression fifty times and resume it; every end has the same bits (minutes).
+soak: $(VENV)/installed  ## Kill compressions a hundred times and resume them; every end has the same bits (minutes).
 	$(BIN)/python tests/soak/kills.py
 
 # Clang and its libFuzzer; the tests of hostile files run the same for seconds.

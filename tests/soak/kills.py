@@ -1,13 +1,15 @@
-"""Kills a small compression at random moments, again and again, and resumes it: every end has the same bits.
+"""Kills small compressions at random moments, again and again, and resumes them: every end has the same bits.
 
     python tests/soak/kills.py [KILLS]
 
 Too long for every change: `make soak` runs it. Each run is killed until it has once come to its end by
-itself; then the next one starts.
+itself; then the next one starts, of the next kind.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import random
 import signal
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,18 +28,25 @@ sys.path.insert(0, str(ROOT / "tests"))
 import graphs  # noqa: E402
 
 RUN = """
-import sys, onnxbin
+import json, sys, onnxbin
 from onnxbin import loop
 loop.SAVED_EVERY = 0.05
-model, output, images, run = sys.argv[1:]
+model, output, images, settings, run = sys.argv[1:]
 if run:
     onnxbin.resume(run)
 else:
-    onnxbin.compress(model, output, images=images, profile="yolov4", steps_per_layer=40, max_drop=0.5,
-                     priority="damage")
+    onnxbin.compress(model, output, images=images, profile="yolov4", **json.loads(settings))
 """
 
-KILLS = 50
+KINDS: dict[str, dict[str, Any]] = {
+    "damage": {"priority": "damage", "max_drop": 0.5, "steps_per_layer": 40},
+    "undone turns": {"max_drop": 0.02, "steps_per_layer": 15},
+    "last phase": {"inputs": "4", "steps_per_layer": 10, "last_steps": 60},
+    "budget": {"budget": 10.0},
+}
+"""Settings of the runs. A budget gives as many steps as the machine allows: that run has to end, no more."""
+
+KILLS = 100
 SIZE = 48
 
 
@@ -51,46 +61,59 @@ def main(kills: int) -> None:
         pixels = rng.integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(photos / f"{number}.png")
 
-    started = time.monotonic()
-    _start(model, folder / "whole.onnx", photos).wait()
-    whole = (folder / "whole.onnx").read_bytes()
-    length = time.monotonic() - started
-
     moments = random.Random(0)
+    kinds = {name: _Kind(name, folder, model, photos) for name in KINDS}
     done = ends = 0
     struck: dict[str, int] = {}
-    while done < kills:
+    for kind in itertools.cycle(kinds.values()):
         output = folder / f"{ends}.onnx"
         while not output.exists():
-            process = _start(model, output, photos)
+            process = kind.start(output)
             # Now and then beyond the end: runs have to come to an end, too.
             try:
-                process.wait(moments.uniform(0, 1.3 * length))
+                process.wait(moments.uniform(0, 1.3 * kind.seconds))
             except subprocess.TimeoutExpired:
                 where = _where(output.with_suffix(".run"))
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 done += 1
                 struck[where] = struck.get(where, 0) + 1
-                print(f"kill {done}: {where}", flush=True)
+                print(f"kill {done}, {kind.name}: {where}", flush=True)
             else:
                 if process.returncode:
-                    sys.exit(f"a run ended with status {process.returncode}")
-        if output.read_bytes() != whole:
-            sys.exit(f"{output}: differs from the run that was never killed")
+                    sys.exit(f"a run of the kind {kind.name!r} ended with status {process.returncode}")
+        if kind.name != "budget" and output.read_bytes() != kind.whole:
+            sys.exit(f"{output}: differs from the run that was never killed, {kind.name}")
         ends += 1
-    print(f"{done} kills, {ends} runs brought to their end, every one with the same bits")
+        if done >= kills:
+            break
+    print(f"{done} kills, {ends} runs brought to their end, with the bits of runs that were never killed")
     print(", ".join(f"{where}: {count}" for where, count in sorted(struck.items())))
 
 
-def _start(model: Path, output: Path, photos: Path) -> subprocess.Popen[bytes]:
-    run = output.with_suffix(".run")
-    resume = str(run) if (run / "run.json").exists() else ""
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(model), str(output), str(photos), resume],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+class _Kind:
+    """Runs with these settings; the first is never killed."""
+
+    def __init__(self, name: str, folder: Path, model: Path, photos: Path) -> None:
+        self.name = name
+        self._model, self._photos = model, photos
+        started = time.monotonic()
+        output = folder / f"{name}.onnx"
+        if self.start(output).wait():
+            sys.exit(f"a run of the kind {name!r} fails, though nobody kills it")
+        self.seconds = time.monotonic() - started
+        self.whole = output.read_bytes()
+
+    def start(self, output: Path) -> subprocess.Popen[bytes]:
+        """A process that begins the run, or goes on with it."""
+        run = output.with_suffix(".run")
+        resume = str(run) if (run / "run.json").exists() else ""
+        settings = json.dumps(KINDS[self.name])
+        return subprocess.Popen(
+            [sys.executable, "-c", RUN, str(self._model), str(output), str(self._photos), settings, resume],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
 
 
 def _where(run: Path) -> str:
