@@ -1,11 +1,13 @@
 """What a graph computes from its constants alone, computed once.
 
 Exporters leave a weight as arithmetic on stored tensors: unpacked bits, quantised floats, a product of signs
-and scales. ONNX Runtime evaluates that part of the graph here as it would at load.
+and scales. ONNX Runtime evaluates that part of the graph here as it would at load, where that takes no more
+than weights can: two stored vectors multiply to a terabyte.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -15,9 +17,14 @@ import onnx
 from onnx import ModelProto, NodeProto, helper
 
 from onnxbin.agreement import run
-from onnxbin.large import array_of
+from onnxbin.large import array_of, as_message, element_bytes
 from onnxbin.operator import stock_session
 from onnxbin.surgery import exported, imported
+
+LARGEST, LARGEST_TOGETHER = 2**29, 2**32
+"""Bytes of one tensor that is computed here, and of all; what is larger stays as it is."""
+SMALL = 2**12
+"""Bytes of a tensor that may say how large others are."""
 
 _STANDARD = ("", "ai.onnx")
 _RANDOM = {
@@ -33,14 +40,18 @@ _RANDOM = {
 def constant_values(
     proto: ModelProto, names: Iterable[str], ops: Collection[str] | None = None
 ) -> dict[str, npt.NDArray[Any]]:
-    """The values of those of the named tensors that depend on nothing but constants.
+    """The values of those of the named tensors that depend on nothing but constants, and are not too large.
 
     ops: go through nodes of these ops only; None: through all whose result is always the same.
     """
     stored = {tensor.name: tensor for tensor in proto.graph.initializer}
     values = {name: array_of(stored[name]) for name in set(names) & stored.keys()}
     producers = _constant_producers(proto, set(stored), ops)
-    computed = sorted(set(names) & producers.keys())
+    wanted = set(names) & producers.keys()
+    if wanted:
+        too_large = _too_large(_part_of(proto, sorted(wanted), producers))
+        producers = _constant_producers(proto, set(stored), ops, too_large)
+    computed = sorted(wanted & producers.keys())
     if computed:
         part = _part_of(proto, computed, producers)
         results = run(stock_session(part), computed, {})
@@ -88,19 +99,57 @@ def _has(node: NodeProto, attribute: str) -> bool:
 
 
 def _constant_producers(
-    proto: ModelProto, constants: set[str], ops: Collection[str] | None
+    proto: ModelProto, constants: set[str], ops: Collection[str] | None, without: frozenset[str] = frozenset()
 ) -> dict[str, NodeProto]:
-    """Tensor -> the node that computes it from constants alone. Nodes come in order."""
+    """Tensor -> the node that computes it from constants alone, `without` some. Nodes come in order."""
     producers: dict[str, NodeProto] = {}
     known = {*constants, ""}
     for node in proto.graph.node:
         has_graph = any(a.HasField("g") or a.graphs for a in node.attribute)
         foreign = node.domain not in _STANDARD
         fixed = node.op_type not in _RANDOM if ops is None else node.op_type in ops
-        if fixed and not has_graph and not foreign and known.issuperset(node.input):
+        wanted = fixed and not foreign and without.isdisjoint(node.output)
+        if wanted and not has_graph and known.issuperset(node.input):
             producers.update((name, node) for name in node.output if name)
             known.update(node.output)
     return producers
+
+
+def _too_large(part: ModelProto) -> frozenset[str]:
+    """The tensors of a model without inputs that are not to be computed: too large, or of unknown size."""
+    # The sizes of some follow from the values of others, all of them small: these first.
+    stored = {tensor.name for tensor in part.graph.initializer}
+    small = _constant_producers(part, stored, None, _larger_than(SMALL, part))
+    if not small:
+        return _larger_than(LARGEST, part)
+    names = sorted(small)
+    values = run(stock_session(_part_of(part, names, small)), names, {})
+    rest = ModelProto()
+    rest.CopyFrom(part)
+    del rest.graph.node[:]
+    rest.graph.node.extend(node for node in part.graph.node if small.keys().isdisjoint(node.output))
+    rest.graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.asarray(value), name)
+        for name, value in zip(names, values, strict=True)
+    )
+    return _larger_than(LARGEST, rest)
+
+
+def _larger_than(limit: int, part: ModelProto) -> frozenset[str]:
+    inferred = onnx.shape_inference.infer_shapes(as_message(part), data_prop=True).graph
+    sizes = {value.name: _bytes(value) for value in (*inferred.value_info, *inferred.output)}
+    computed = [name for node in part.graph.node for name in node.output if name]
+    if sum(sizes.get(name) or 0 for name in computed) > LARGEST_TOGETHER:
+        return frozenset(computed)
+    return frozenset(name for name in computed if (sizes.get(name) or limit + 1) > limit)
+
+
+def _bytes(value: onnx.ValueInfoProto) -> int | None:
+    """None where the shape is not known."""
+    kind = value.type.tensor_type
+    if not kind.HasField("shape") or not all(dim.HasField("dim_value") for dim in kind.shape.dim):
+        return None
+    return element_bytes(kind.elem_type) * math.prod(dim.dim_value for dim in kind.shape.dim)
 
 
 def _part_of(proto: ModelProto, outputs: list[str], producers: dict[str, NodeProto]) -> ModelProto:

@@ -53,8 +53,8 @@ def load_external(proto: ModelProto, folder: Path, size: int) -> None:
             _leave_outside(tensor, folder)
     left = {tensor.name for tensor in outside}
     to_load = [t for t in _get_all_tensors(proto) if uses_external_data(t) and t.name not in left]
-    if sum(map(_bytes, to_load)) > MESSAGE:
-        raise ValueError("more than 2 GiB of its external data are no weights of float32 or float16")
+    if size > MESSAGE and sum(map(_bytes, to_load)) + proto.ByteSize() > MESSAGE:
+        raise ValueError("more than 2 GiB of it are no weights of float32 or float16 that are stored outside")
     for tensor in to_load:
         load_external_data_for_tensor(tensor, str(folder))
 
@@ -97,17 +97,12 @@ def serialized(proto: ModelProto) -> bytes:
 
 def as_message(proto: ModelProto) -> ModelProto:
     """The model as one message: itself, or a copy whose large tensors are inputs of their type and shape."""
-    outside = _outside(proto)
-    if not outside:
-        return proto
-    message = _without(proto, outside)
-    listed = {entry.name for entry in proto.graph.input}
-    message.graph.input.extend(
-        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-        for tensor in outside
-        if tensor.name not in listed
-    )
-    return message
+    return _with_inputs(proto, _outside(proto))
+
+
+def to_check(proto: ModelProto) -> ModelProto:
+    """The same of a model that was just read: the sizes that its tensors state may be lies."""
+    return _with_inputs(proto, _external(proto))
 
 
 def around(tool: Callable[[ModelProto], ModelProto], proto: ModelProto) -> ModelProto:
@@ -140,10 +135,26 @@ def for_session(proto: ModelProto) -> tuple[bytes, dict[str, npt.NDArray[Any]]]:
 def _outside(proto: ModelProto) -> list[TensorProto]:
     """The tensors that go around: those in files, and all large ones of a model that is too large."""
     tensors = proto.graph.initializer
-    outside = [tensor for tensor in tensors if uses_external_data(tensor)]
-    if sum(map(_bytes, tensors)) > MESSAGE - LARGE:
-        outside = [tensor for tensor in tensors if uses_external_data(tensor) or _bytes(tensor) >= LARGE]
-    return outside
+    if sum(map(_bytes, tensors)) <= MESSAGE - LARGE:
+        return _external(proto)
+    return [tensor for tensor in tensors if uses_external_data(tensor) or _bytes(tensor) >= LARGE]
+
+
+def _external(proto: ModelProto) -> list[TensorProto]:
+    return [tensor for tensor in proto.graph.initializer if uses_external_data(tensor)]
+
+
+def _with_inputs(proto: ModelProto, outside: list[TensorProto]) -> ModelProto:
+    if not outside:
+        return proto
+    message = _without(proto, outside)
+    listed = {entry.name for entry in proto.graph.input}
+    message.graph.input.extend(
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in outside
+        if tensor.name not in listed
+    )
+    return message
 
 
 def _without(proto: ModelProto, tensors: list[TensorProto]) -> ModelProto:
@@ -157,4 +168,12 @@ def _without(proto: ModelProto, tensors: list[TensorProto]) -> ModelProto:
 
 
 def _bytes(tensor: TensorProto) -> int:
-    return int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize * math.prod(tensor.dims))
+    return element_bytes(tensor.data_type) * math.prod(tensor.dims)
+
+
+def element_bytes(data_type: int) -> int:
+    """Of one element; 0 of a type that onnx does not know."""
+    try:
+        return int(helper.tensor_dtype_to_np_dtype(data_type).itemsize)
+    except KeyError:
+        return 0

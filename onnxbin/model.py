@@ -16,7 +16,7 @@ import onnx.checker
 from onnx import ModelProto
 
 from onnxbin.errors import OnnxbinError, first_line
-from onnxbin.large import MESSAGE, as_message, load_external, serialized
+from onnxbin.large import MESSAGE, as_message, load_external, serialized, to_check
 
 LARGEST = 16 * 2**30
 """Bytes of a model with all the files that its tensors are in."""
@@ -63,7 +63,7 @@ def load(path: str | os.PathLike[str]) -> Model:
             raise OnnxbinError(f"{path}: has {size} bytes with its external data, at most 16 GiB can be read")
         load_external(proto, path.parent, size)
         _check_subgraphs(path, proto)
-        onnx.checker.check_model(as_message(proto))
+        onnx.checker.check_model(to_check(proto))
         digest = _digest(content, external)
     except (onnx.checker.ValidationError, OSError, ValueError) as error:
         raise OnnxbinError(f"{path}: not a valid ONNX model: {first_line(error)}") from None

@@ -140,6 +140,9 @@ def names(text):
     return change
 
 
+MOST_COMPUTED = 700
+"""Megabytes of a process that computes no gigabyte."""
+
 ADVERSARIAL = {
     "huge input": input_size(1, 3, 2**31, 2**31),
     "large input": input_size(1, 3, 2**20, 2**20),
@@ -214,3 +217,62 @@ def test_adversarial_files(commands, good, tmp_path, kind):
         folder.mkdir()
         commands.run(folder, *arguments(command, path, good))
     assert not list(tmp_path.rglob("hacked"))
+
+
+def stored(model, name, value):
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+    return name
+
+
+def product(model, side=1 << 14, name="grown"):
+    """A column times a row: 4 * side^2 bytes."""
+    column = stored(model, f"{name}.column", np.ones((side, 1, 1, 1), np.float32))
+    row = stored(model, f"{name}.row", np.ones((1, side, 1, 1), np.float32))
+    return helper.make_node("Mul", [column, row], [name])
+
+
+def many_products(model):
+    parts = [product(model, 11_000, f"part{number}") for number in range(12)]
+    names = [node.output[0] for node in parts]
+    return [*parts, helper.make_node("Concat", names, ["grown"], axis=0)]
+
+
+GROWING = {
+    "product": lambda model: [product(model)],
+    "many products": many_products,
+    "Expand": lambda model: [
+        helper.make_node("Expand", ["w1", stored(model, "to", [3000, 64, 64, 3, 3])], ["grown"])
+    ],
+    "Tile": lambda model: [
+        helper.make_node("Tile", ["w1", stored(model, "times", [100, 100, 1, 1])], ["grown"])
+    ],
+    "ConstantOfShape": lambda model: [
+        helper.make_node("ConstantOfShape", [stored(model, "shape", [2**14, 2**14, 1, 1])], ["grown"])
+    ],
+    "by its own numbers": lambda model: [
+        helper.make_node("Mul", [stored(model, "a", [1 << 13, 1 << 13, 3]), stored(model, "b", [4])], ["ab"]),
+        helper.make_node("ConstantOfShape", ["ab"], ["grown"]),
+    ],
+    "Range": lambda model: [
+        helper.make_node(
+            "Range",
+            [stored(model, "from", 0), stored(model, "to", 1 << 31), stored(model, "by", 1)],
+            ["grown"],
+        ),
+    ],
+}
+"""Nodes that compute more than a gigabyte, `grown`, from next to nothing."""
+
+
+@pytest.mark.parametrize("kind", GROWING)
+def test_weights_that_grow_are_not_computed(commands, good, tmp_path, kind):
+    """Not to list, nor to import; who runs such a model computes them."""
+    model = onnx.load(good.model)
+    nodes = GROWING[kind](model)
+    for node in reversed(nodes):
+        model.graph.node.insert(0, node)
+    conv(model).input[1] = "grown"
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    for command in ("inspect", "import"):
+        assert commands.run(tmp_path, *arguments(command, path, good)).megabytes < MOST_COMPUTED
