@@ -24,7 +24,7 @@ from onnxbin.inputs.network import BinaryNetwork
 from onnxbin.large import byte_size
 from onnxbin.measures import Measures
 from onnxbin.plan import Plan
-from onnxbin.priority import Choice, DamageQueue, FixedQueue, Queue
+from onnxbin.priority import MORE_BASES, Choice, DamageQueue, FixedQueue, Queue
 from onnxbin.processes import Processes, in_first
 from onnxbin.records import LAST_PHASE, Listener, Record, Step
 from onnxbin.run_folder import Arrays, End, Progress, RunFolder, Turn
@@ -344,10 +344,13 @@ class Loop:
     # Decisions
 
     def _make_queue(self) -> Queue:
-        plan, bases = self._plan, self._settings.bases
-        if self._settings.order is None and self._settings.priority == "damage":
-            return DamageQueue(plan.order, bases, plan.bytes_saved)
-        return FixedQueue(plan.order, bases, plan.bytes_saved)
+        plan, settings = self._plan, self._settings
+        bases = range(settings.fewest_bases, settings.fewest_bases + 1)
+        if settings.order is not None or settings.priority == "depth":
+            return FixedQueue(plan.order, bases, plan.bytes_saved)
+        if settings.bases is None:
+            bases = range(1, 1 + MORE_BASES + 1)
+        return DamageQueue(plan.order, bases, plan.bytes_saved)
 
     def _damages(self, choices: Sequence[Choice]) -> list[float]:
         """What each of these choices would add to the squared error of the outputs, with nothing trained."""

@@ -105,7 +105,7 @@ def plan(original: Model, settings: Settings) -> Plan:
     # What is to compute in int8 is stored in it all the way; the arithmetic comes last.
     rest: Stored = "int8" if settings.rest == "static-int8" else settings.rest
     draft = Plan(original, prepared, preprocessing, layers, order, rest, settings.inputs, 0.0, [])
-    return _with_sizes(draft, settings.bases) if order else draft
+    return _with_sizes(draft, settings.fewest_bases) if order else draft
 
 
 def _order(layers: list[ConvLayer], settings: Settings) -> list[ConvLayer]:

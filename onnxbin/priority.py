@@ -25,7 +25,7 @@ from onnxbin.inputs.knapsack import Front, Option
 from onnxbin.layers import ConvLayer
 
 MORE_BASES = 1
-"""How many bases a layer may have beyond those that were asked for."""
+"""How many bases a layer may have beyond the fewest."""
 
 UNITS = 20_000
 """Bytes are counted in this fraction of what all layers that wait could save, and rounded up."""
@@ -56,15 +56,15 @@ def largest_first(layers: Iterable[ConvLayer]) -> list[ConvLayer]:
 class Queue(ABC):
     """The layers that wait for their turn, each with the numbers of bases that it may get.
 
-    layers: in the order of their turns, where nothing else decides it. bases: the fewest of each.
-    bytes_saved: of the file, by a layer with so many bases.
+    layers: in the order of their turns, where nothing else decides it. bases: the numbers that each may get;
+    more, where a turn with them was undone. bytes_saved: of the file, by a layer with so many bases.
     """
 
     def __init__(
-        self, layers: Sequence[ConvLayer], bases: int, bytes_saved: Callable[[ConvLayer, int], float]
+        self, layers: Sequence[ConvLayer], bases: range, bytes_saved: Callable[[ConvLayer, int], float]
     ) -> None:
         self._layers = {layer.name: layer for layer in layers}
-        self._bases = range(bases, min(bases + MORE_BASES, MAX_BASES) + 1)
+        self._bases = bases
         self._waiting = {name: dict.fromkeys(self._bases, math.nan) for name in self._layers}
         self._bytes_saved = bytes_saved
 
@@ -81,9 +81,9 @@ class Queue(ABC):
 
     def put_back(self, name: str, bases: int) -> None:
         """Let a layer that was taken with so many bases wait for a turn with more, if it may have more."""
-        more = {number: math.nan for number in self._bases if number > bases}
-        if more:
-            self._waiting[name] = more
+        most = min(self._bases[0] + MORE_BASES, MAX_BASES)
+        if bases < most:
+            self._waiting[name] = dict.fromkeys(range(bases + 1, most + 1), math.nan)
 
     def restart(self, names: Iterable[str]) -> None:
         """Let these wait as at the beginning, whatever was tried."""

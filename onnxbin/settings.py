@@ -45,7 +45,8 @@ class Settings:
     include, exclude: regular expressions on layer names, see onnxbin.layers.inventory.
     priority: which layer goes next, see onnxbin.priority. order: the names of the layers to binarize, first
     to last, instead of all that can be in the order of priority.
-    bases: binary tensors summed for each weight. rest: how the weights that stay real are stored, see
+    bases: binary tensors summed for each weight; None: one, or two where priority "damage" finds that to pay.
+    rest: how the weights that stay real are stored, see
     onnxbin.rest; with "static-int8" their layers compute in int8, too, see onnxbin.int8_rest.
     inputs: how binary layers see their inputs after the last phase. gamma: of the hybrid choice, see
     onnxbin.inputs.hybrid.
@@ -70,7 +71,7 @@ class Settings:
     exclude: tuple[str, ...] = ()
     priority: Priority = "damage"
     order: tuple[str, ...] | None = None
-    bases: int = 1
+    bases: int | None = None
     rest: Rest = "int8"
     inputs: Inputs = "real"
     gamma: float = GAMMA
@@ -100,7 +101,7 @@ class Settings:
             raise OnnxbinError(
                 "--budget: decides how many steps there are; give no --steps-per-layer, --last-steps"
             )
-        if not 1 <= self.bases <= MAX_BASES:
+        if self.bases is not None and not 1 <= self.bases <= MAX_BASES:
             raise OnnxbinError(f"--bases {self.bases}: expected 1 to {MAX_BASES}")
         for name, choices in (("priority", Priority), ("rest", Rest), ("inputs", Inputs), ("device", Device)):
             if getattr(self, name) not in get_args(choices):
@@ -117,6 +118,11 @@ class Settings:
         for name in ("include", "exclude", "order"):
             if isinstance(getattr(self, name), str):
                 raise OnnxbinError(f"{name}={getattr(self, name)!r}: expected a list of names")
+
+    @property
+    def fewest_bases(self) -> int:
+        """Of each weight."""
+        return self.bases or 1
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values, for `from_json`; paths become absolute, functions names."""

@@ -9,6 +9,7 @@ from onnxbin.priority import DamageQueue, FixedQueue
 
 SAVED = {"a": 100, "b": 60, "c": 50, "d": 10}
 DAMAGE = {"a": 1.0, "b": 0.9, "c": 0.3, "d": 0.2}
+BASES = range(1, 3)
 LAYERS = [SimpleNamespace(name=name) for name in SAVED]
 
 
@@ -44,7 +45,7 @@ def names(queue, missing, network=None):
 
 
 def test_a_fixed_queue_keeps_its_order_and_gives_what_was_undone_more_bases_at_the_end():
-    queue = FixedQueue(LAYERS, 1, bytes_saved)
+    queue = FixedQueue(LAYERS, range(1, 2), bytes_saved)
     assert queue.left(None) == 4
     assert queue.left(120) == 2
     layer, bases = queue.take(None, Network().damages)
@@ -59,7 +60,7 @@ def test_a_fixed_queue_keeps_its_order_and_gives_what_was_undone_more_bases_at_t
 
 def test_least_damage_for_each_byte_goes_first_and_as_little_as_needed():
     network = Network(second_base=1.0)
-    assert names(DamageQueue(LAYERS, 1, bytes_saved), None, network) == [
+    assert names(DamageQueue(LAYERS, BASES, bytes_saved), None, network) == [
         ("c", 1),
         ("a", 1),
         ("b", 1),
@@ -67,13 +68,13 @@ def test_least_damage_for_each_byte_goes_first_and_as_little_as_needed():
     ]
     # 110 bytes: c (50) and b (60) do 1.2, a and d (110) 1.2 as well, a and c 1.3.
     network.damage["d"] = 0.1
-    queue = DamageQueue(LAYERS, 1, bytes_saved)
+    queue = DamageQueue(LAYERS, BASES, bytes_saved)
     assert sorted(names(queue, 109, network)) == [("a", 1), ("d", 1)]
 
 
 def test_a_second_base_where_it_pays():
     """For a (100), all the others must get it: 1 base would do 1.0, and c with two saves 42 for 0.075."""
-    queue = DamageQueue(LAYERS, 1, bytes_saved)
+    queue = DamageQueue(LAYERS, BASES, bytes_saved)
     taken = names(queue, 90)
     assert sorted(taken) == [("b", 2), ("c", 2)] or sum(DAMAGE[n] * 0.25 ** (b - 1) for n, b in taken) < 0.31
 
@@ -81,7 +82,7 @@ def test_a_second_base_where_it_pays():
 @pytest.mark.parametrize("missing", [None, 150])
 def test_later_only_what_looks_best_is_measured_again(missing):
     network = Network()
-    queue = DamageQueue(LAYERS, 1, bytes_saved)
+    queue = DamageQueue(LAYERS, BASES, bytes_saved)
     queue.take(missing, network.damages)
     assert sorted(network.asked.pop()) == [(name, bases) for name in "abcd" for bases in (1, 2)]
     queue.take(missing - 50 if missing else None, network.damages)
@@ -90,7 +91,7 @@ def test_later_only_what_looks_best_is_measured_again(missing):
 
 def test_what_has_become_worse_waits():
     network = Network(second_base=1.0)
-    queue = DamageQueue(LAYERS, 1, bytes_saved)
+    queue = DamageQueue(LAYERS, BASES, bytes_saved)
     assert queue.take(None, network.damages)[0].name == "c"
     network.damage["a"] = 50.0
     assert queue.take(None, network.damages)[0].name == "b"
@@ -98,9 +99,9 @@ def test_what_has_become_worse_waits():
 
 def test_a_queue_goes_on_from_its_state_and_asks_for_nothing_known():
     network, again = Network(), Network()
-    queue = DamageQueue(LAYERS, 1, bytes_saved)
+    queue = DamageQueue(LAYERS, BASES, bytes_saved)
     queue.take(150, network.damages)
-    other = DamageQueue(LAYERS, 1, bytes_saved)
+    other = DamageQueue(LAYERS, BASES, bytes_saved)
     other.restore(queue.state())
     assert other.state() == queue.state()
     assert names(other, 80, again) == names(queue, 80, network)
@@ -110,5 +111,5 @@ def test_a_queue_goes_on_from_its_state_and_asks_for_nothing_known():
 def test_damage_that_is_no_number_goes_last():
     network = Network()
     network.damage["c"] = math.inf
-    queue = DamageQueue(LAYERS, 1, bytes_saved)
+    queue = DamageQueue(LAYERS, BASES, bytes_saved)
     assert names(queue, None, network)[-1][0] == "c"

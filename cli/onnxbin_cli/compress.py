@@ -63,9 +63,7 @@ _WITH_RESUME = {*_GOAL, "resume", "output", "finetune", "as_json"}
 @click.option(
     "--bases",
     type=int,
-    default=1,
-    show_default=True,
-    help=f"Binary tensors for each weight, 1 to {MAX_BASES}.",
+    help=f"Binary tensors for each weight, 1 to {MAX_BASES}. Default: 1, or 2 where that does less damage.",
 )
 @click.option(
     "--rest",

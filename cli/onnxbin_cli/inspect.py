@@ -15,7 +15,7 @@ from rich.text import Text
 from onnxbin import OnnxbinError
 from onnxbin import model as files
 from onnxbin.inputs.hybrid import Choice, score_inputs
-from onnxbin.inputs.widths import GAMMA
+from onnxbin.inputs.widths import GAMMA, Inputs
 from onnxbin.layers import fully_connected
 from onnxbin.plan import Plan, plan
 from onnxbin.settings import Settings
@@ -53,7 +53,7 @@ def inspect(
     """
     if not inputs and (images is not None or gamma != GAMMA):
         raise OnnxbinError("--images and --gamma go with --inputs")
-    widths = "hybrid" if inputs else "real"
+    widths: Inputs = "hybrid" if inputs else "real"
     wanted = Settings(**settings, images=images, gamma=gamma, inputs=widths, priority="depth")
     found = plan(files.load(model), wanted)
     choices = score_inputs(found, wanted) if inputs else None

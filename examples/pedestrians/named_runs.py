@@ -37,15 +37,15 @@ class NamedRun:
     """One line of the table.
 
     order: one of ORDERS; None for that of the settings' priority. layers: one of ORDERS, whose layers up to
-    the ratio are taken, in the order of `order`; None for those of `order` itself. at_once: all layers are
-    made binary before the training, instead of each before its share of it. settings: other fields of
-    onnxbin.Settings.
+    the ratio are taken, in the order of `order`; None for those of `order` itself. last_phase: the share of
+    the training that comes when all layers are binary; the rest is shared out over their turns. settings:
+    other fields of onnxbin.Settings.
     """
 
     name: str
     order: str | None = None
     layers: str | None = None
-    at_once: bool = False
+    last_phase: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
 
     def settings_for(self, model: Model, ratio: float, steps: int, images: Path) -> Settings:
@@ -74,7 +74,7 @@ class NamedRun:
                 f"candidate layer binary it is {planned.largest_ratio:.2f}; give a smaller --ratio"
             )
         layers = planned.turns_until(ratio)
-        each = 0 if self.at_once else steps // layers
+        each = int(steps * (1 - self.last_phase)) // layers
         own = {
             name: self.settings[name] for name in ("steps_per_layer", "last_steps") if name in self.settings
         }

@@ -87,7 +87,7 @@ def score_inputs(plan: Plan, settings: Settings) -> list[Choice]:
     else:
         values = {tensor.name: tensor for tensor in plan.prepared.graph.initializer}
         layers = [layer for layer in plan.layers if layer.left_alone is None]
-        binary = {layer.name: closed_form(layer, values, settings.bases) for layer in layers}
+        binary = {layer.name: closed_form(layer, values, settings.fewest_bases) for layer in layers}
         model = plan.build({}, binary)
     if not layers:
         raise OnnxbinError(f"{plan.original.path}: has no layer that is or can be binary")

@@ -34,7 +34,7 @@ def command(street, scenes, tmp_path, monkeypatch, capsys):
     runs = tmp_path / "runs.json"
     entries = [
         {"name": "inverse depth", "order": "inverse depth"},
-        {"name": "all at once", "order": "inverse depth", "at_once": True},
+        {"name": "all at once", "order": "inverse depth", "last_phase": 1.0},
     ]
     runs.write_text(json.dumps({"settings": {"batch_size": 1, "rest": "float32"}, "runs": entries}))
 

@@ -16,7 +16,7 @@ CASES = [
     Settings(until_ratio=20.0, images="/a folder/with 'quotes'", finetune=False),
     Settings(max_drop=0.1, input_size=(320, 640), mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0)),
     Settings(include=("a.*", "b"), exclude=("$c",), bases=2, finetune="module:function", seed=7),
-    Settings(budget=5400.0, batch_size=2, priority="damage", device="cpu"),
+    Settings(budget=5400.0, batch_size=2, priority="depth", device="cpu"),
     Settings(max_drop=0.1234567, steps_per_layer=3, last_steps=9, rest="float16", inputs="4"),
 ]
 

@@ -39,8 +39,8 @@ else:
 """
 
 KINDS: dict[str, dict[str, Any]] = {
-    "damage": {"priority": "damage", "max_drop": 0.5, "steps_per_layer": 40},
-    "undone turns": {"max_drop": 0.02, "steps_per_layer": 15},
+    "damage": {"max_drop": 0.5, "steps_per_layer": 40, "last_steps": 20},
+    "undone turns": {"max_drop": 0.02, "steps_per_layer": 15, "last_steps": 20},
     "last phase": {"inputs": "4", "steps_per_layer": 10, "last_steps": 60},
     "budget": {"budget": 10.0},
 }
