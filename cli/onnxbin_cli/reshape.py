@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,8 +11,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from onnxbin.reshape import STEPS, Cost, Listener, Result, StageChange, Transformed
+from onnxbin.measures import Measured
+from onnxbin.reshape import STEPS, Changes, Cost, Listener, Result, StageChange
 from onnxbin.reshape import reshape as reshape_model
+from onnxbin.reshape.pruning import EPS
 from onnxbin.settings import Device
 from onnxbin.text import duration, file_size, preprocessing, printable, thousands
 from onnxbin_cli.console import OutputConsole
@@ -41,6 +44,15 @@ from onnxbin_cli.options import (
 )
 @click.option(
     "--widths", type=Widths(), help="Widths of the stages, instead of those with which MACs stay the same."
+)
+@click.option(
+    "--prune",
+    type=float,
+    is_flag=False,
+    flag_value=EPS,
+    metavar="[EPS]",
+    help="Then leave out channels that show the same as others, clustered by a distance of "
+    f"{EPS} or as given, and train again.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would become of the stages; write nothing.")
 @click.option(
@@ -75,6 +87,7 @@ def reshape(
     Examples:
       onnxbin reshape model.onnx --dry-run
       onnxbin reshape model.onnx -o wide.onnx --images photos/
+      onnxbin reshape model.onnx --prune 0.01 --images photos/
       onnxbin reshape resnet18.onnx --widths 96,168,378,866 --no-finetune
     """
     console = OutputConsole(stderr=as_json)
@@ -112,16 +125,24 @@ class _Progress(Listener):
         """A warning, where the user sees it."""
         self._console.print(Text(f"warning: {printable(text)}", style="yellow"))
 
-    def transformed(self, result: Transformed) -> None:
+    def reshaped(self, found: Changes, left_alone: Mapping[str, Sequence[str]]) -> None:
         """What became of the stages."""
-        self._console.print(table(result))
-        for stage in result.stages:
+        self._console.print(table(found))
+        for stage in found.stages:
             if stage.deeper:
                 text = f"{_size(stage)} stays {stage.after.depth} deep: {stage.deeper}"
                 self._console.print(Text(text, style="dim"))
-        for reason, names in result.left_alone.items():
+        for reason, names in left_alone.items():
             some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
             self._console.print(Text(f"left alone: {printable(some)}: {printable(reason)}", style="dim"))
+
+    def measured(self, phase: str, found: Measured) -> None:
+        """How it agrees with the original."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        boxes = "" if found.boxes is None else f", of the boxes {found.boxes:.3f}"
+        self._console.print(f"{phase}: agreement with the original {found.agreement:.3f}{boxes}")
 
     def trained(self, done: int, total: int, loss: float) -> None:
         """One more step."""
@@ -130,13 +151,13 @@ class _Progress(Listener):
         self._bar.update(self._task, completed=done, loss=loss)
 
 
-def table(result: Transformed) -> Table:
+def table(found: Changes) -> Table:
     """The stages before and after, what is in none, and all."""
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("stage", "depth", "width", "MACs", "activations"):
         rows.add_column(name, no_wrap=True)
-    others = [result.before, result.after]
-    for stage in result.stages:
+    others = [found.before, found.after]
+    for stage in found.stages:
         before, after = stage.before, stage.after
         others = [others[0] - before.cost, others[1] - after.cost]
         rows.add_row(
@@ -147,13 +168,13 @@ def table(result: Transformed) -> Table:
         )
     if any(other.activations for other in others):
         rows.add_row("others", "", "", *_costs(*others))
-    macs, activations = _costs(result.before, result.after)
+    macs, activations = _costs(found.before, found.after)
     rows.add_row(
         "all",
         "",
         "",
-        f"{macs} ({_percent(result.before.macs, result.after.macs)})",
-        f"{activations} ({_percent(result.before.activations, result.after.activations)})",
+        f"{macs} ({_percent(found.before.macs, found.after.macs)})",
+        f"{activations} ({_percent(found.before.activations, found.after.activations)})",
     )
     return rows
 
@@ -179,11 +200,5 @@ def _show(result: Result, console: OutputConsole) -> None:
         console.print(
             Text(f"{printable(str(result.path))}: {file_size(result.bytes)}, in {duration(result.seconds)}")
         )
-    found = f"agreement with the original {result.untrained.agreement:.3f}"
-    if result.trained is not None:
-        found += f", after distillation {result.trained.agreement:.3f}"
-        if result.trained.boxes is not None:
-            found += f", of the boxes {result.trained.boxes:.3f}"
-    console.print(found)
     images = result.preprocessing
     console.print(Text(f"images fed as {images.origin}: {preprocessing(images.preprocessing)}", style="dim"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,13 @@ from onnxbin.measures import Measured, Measures
 from onnxbin.plan import plan
 from onnxbin.processes import Alone
 from onnxbin.records import without_infinities
+from onnxbin.reshape.changes import Changes, changes
 from onnxbin.reshape.channels import Dependencies
+from onnxbin.reshape.depth import Dropped
 from onnxbin.reshape.network import Network
+from onnxbin.reshape.pruning import EPS, pruned
 from onnxbin.reshape.stages import find_stages
-from onnxbin.reshape.transform import Transformed, transform
+from onnxbin.reshape.transform import Transformed, left_alone, transform
 from onnxbin.run_images import RunImages
 from onnxbin.settings import Settings
 from onnxbin.sources import fetch, output_file
@@ -40,8 +43,14 @@ class Listener:
     def warned(self, text: str) -> None:
         """Something the user should know."""
 
-    def transformed(self, result: Transformed) -> None:
-        """The new network is there, not yet trained."""
+    def reshaped(self, found: Changes, left_alone: Mapping[str, Sequence[str]]) -> None:
+        """The network has another shape.
+
+        left_alone: reason -> convolutions whose channels stay as they are.
+        """
+
+    def measured(self, phase: str, found: Measured) -> None:
+        """How it agrees with the original after a phase: "reshaped", "pruned", and "trained" after each."""
 
     def trained(self, done: int, total: int, loss: float) -> None:
         """One more step of distillation is done."""
@@ -51,14 +60,16 @@ class Listener:
 class Result:
     """What came out.
 
-    path: the file that was written; None for a dry run. untrained, trained: how the network agrees with the
-    original (see onnxbin.measures) before and after distillation; None where there was none.
+    path: the file that was written; None for a dry run. changes: of the stages. dropped: the blocks that are
+    gone. left_alone: reason -> the convolutions whose channels stay as they were. phases: "reshaped",
+    "pruned", "trained", in the order in which they took place, with what was measured then.
     """
 
     path: Path | None
-    transformed: Transformed
-    untrained: Measured
-    trained: Measured | None
+    changes: Changes
+    dropped: tuple[Dropped, ...]
+    left_alone: Mapping[str, tuple[str, ...]]
+    phases: tuple[tuple[str, Measured], ...]
     original_bytes: int
     bytes: int
     preprocessing: Choice
@@ -67,22 +78,7 @@ class Result:
 
     def to_json(self) -> str:
         """All of it, for machines."""
-        reshaped = self.transformed
-        content = {
-            "path": str(self.path) if self.path else None,
-            "macs": [round(reshaped.before.macs), round(reshaped.after.macs)],
-            "activations": [round(reshaped.before.activations), round(reshaped.after.activations)],
-            "stages": [asdict(stage) for stage in reshaped.stages],
-            "dropped": [asdict(block) for block in reshaped.dropped],
-            "left_alone": dict(reshaped.left_alone),
-            "untrained": asdict(self.untrained),
-            "trained": asdict(self.trained) if self.trained else None,
-            "original_bytes": self.original_bytes,
-            "bytes": self.bytes,
-            "preprocessing": asdict(self.preprocessing),
-            "warnings": self.warnings,
-            "seconds": self.seconds,
-        }
+        content = {**asdict(self), "path": str(self.path) if self.path else None}
         return json.dumps(without_infinities(content), indent=2)
 
 
@@ -92,6 +88,7 @@ def reshape(
     *,
     factor: float = 2.0,
     widths: Sequence[int] | None = None,
+    prune: float | None = None,
     steps: int = STEPS,
     dry_run: bool = False,
     listener: Listener | None = None,
@@ -101,76 +98,135 @@ def reshape(
 
     model: the ONNX file, or a name of one, see onnxbin.sources. output: where to write; `model.wide.onnx`
     beside `model.onnx` by default.
-    factor: what the depth of stages is divided by. widths: of the stages, instead of those by formula, see
-    onnxbin.reshape.transform. steps: of distillation. dry_run: reshape, but neither train nor write.
+    factor: what the depth of stages is divided by; 1 with `prune` for pruning alone. widths: of the stages,
+    instead of those by formula, see onnxbin.reshape.transform. prune: leave out channels that are nearer to
+    others than this when the network is trained, and train it again, see onnxbin.reshape.pruning.
+    steps: of distillation, each time. dry_run: neither train nor write.
     settings: the fields of `onnxbin.settings.Settings` that are about images and training: images, profile,
     input_size, finetune (True or False), batch_size, device, seed, ...
     Raises OnnxbinError where the input is at fault, or there is nothing to reshape.
+
+    >>> result = reshape("model.onnx", "wide.onnx", images="photos/")
+    >>> result.changes.before.macs, result.changes.after.macs
     """
-    started = time.monotonic()
-    _check(factor, widths, steps)
     wanted = Settings(**settings)
-    original = files.load(fetch(model))
-    target = (
-        None if dry_run else output_file(Path(output) if output is not None else None, original, ".wide.onnx")
-    )
     trains = not dry_run and steps > 0 and wanted.finetune is not False
-    engine = _engine(wanted.device) if trains else None
-    listener = listener or Listener()
-    warnings: list[str] = []
-
-    def warn(text: str) -> None:
-        warnings.append(text)
-        listener.warned(text)
-
-    planned = plan(original, wanted)
-    if planned.preprocessing.warning:
-        warn(planned.preprocessing.warning)
-    images = RunImages(planned, wanted, warn)
-    measures = Measures(planned, images.held_back, Alone())
-    network = Network(planned.prepared, wanted.input_size)
-    transformed = transform(network, measures.first_look, factor=factor, widths=widths, seed=wanted.seed)
-    listener.transformed(transformed)
-    proto = transformed.proto
-    untrained = measures.of(proto)
-    trained = None
-    if engine is not None:
-        proto = _taught(
-            proto,
-            network,
-            images,
-            engine,
-            steps,
-            wanted,
-            listener.trained,
-            [layer.weight for layer in planned.layers if layer.fixed],
-        )
-        trained = measures.of(proto)
-    if target is not None:
-        size = files.save(proto, target)
+    only_prunes = prune is not None and factor == 1 and widths is None
+    _check(factor, widths, prune, steps, trains or only_prunes)
+    original = files.load(fetch(model))
+    path = Path(output) if output is not None else None
+    target = None if dry_run else output_file(path, original, ".wide.onnx")
+    job = _Job(original, wanted, steps if trains else 0, factor, listener or Listener())
+    if only_prunes:
+        transformed = Transformed(job.original, (), left_alone(Dependencies(job.original)))
     else:
-        files.check(proto)
-        size = proto.ByteSize()
-    return Result(
-        target,
-        transformed,
-        untrained,
-        trained,
-        original.file_bytes,
-        size,
-        planned.preprocessing,
-        tuple(warnings),
-        time.monotonic() - started,
-    )
+        transformed = transform(
+            job.original, job.measures.first_look, factor=factor, widths=widths, seed=wanted.seed
+        )
+        job.take("reshaped", transformed.network, transformed.left_alone)
+    if prune is not None:
+        smaller = pruned(job.network, job.images.training, prune)
+        job.take("pruned", smaller, transformed.left_alone)
+    return job.finish(target, transformed)
 
 
-def _check(factor: float, widths: Sequence[int] | None, steps: int) -> None:
+class _Job:
+    """Everything that a reshaping works with, and the network as it is so far."""
+
+    def __init__(
+        self, original: files.Model, settings: Settings, steps: int, factor: float, listener: Listener
+    ) -> None:
+        self._started = time.monotonic()
+        self._settings = settings
+        self._steps = steps
+        self._factor = factor
+        self._listener = listener
+        self._warnings: list[str] = []
+        self._phases: list[tuple[str, Measured]] = []
+        self._engine = _engine(settings.device) if steps else None
+        self._plan = plan(original, settings)
+        if self._plan.preprocessing.warning:
+            self._warn(self._plan.preprocessing.warning)
+        self.images = RunImages(self._plan, settings, self._warn)
+        self.measures = Measures(self._plan, self.images.held_back, Alone())
+        self.original = self.network = Network(self._plan.prepared, settings.input_size)
+
+    def take(self, phase: str, network: Network, left_alone: Mapping[str, Sequence[str]]) -> None:
+        """Go on with a network of another shape: measure it, train it."""
+        self.network = network
+        self._listener.reshaped(changes(self.original, network, self._factor), left_alone)
+        self._measure(phase)
+        if self._engine is not None:
+            self.network = Network(self._taught(self._engine), network.size)
+            self._measure("trained")
+
+    def finish(self, target: Path | None, transformed: Transformed) -> Result:
+        """Write the network, and say what there is to say."""
+        proto = self.network.proto
+        if target is not None:
+            size = files.save(proto, target)
+        else:
+            files.check(proto)
+            size = proto.ByteSize()
+        return Result(
+            path=target,
+            changes=changes(self.original, self.network, self._factor),
+            dropped=transformed.dropped,
+            left_alone=transformed.left_alone,
+            phases=tuple(self._phases),
+            original_bytes=self._plan.original.file_bytes,
+            bytes=size,
+            preprocessing=self._plan.preprocessing,
+            warnings=tuple(self._warnings),
+            seconds=time.monotonic() - self._started,
+        )
+
+    def _measure(self, phase: str) -> None:
+        found = self.measures.of(self.network.proto)
+        self._phases.append((phase, found))
+        self._listener.measured(phase, found)
+
+    def _taught(self, engine: Engine) -> ModelProto:
+        from onnxbin.bridge.student import taught
+
+        def on_step(done: int, loss: float) -> bool:
+            self._listener.trained(done, self._steps, loss)
+            return True
+
+        return taught(
+            self.network.proto,
+            self.original.proto,
+            self.images.training,
+            engine,
+            steps=self._steps,
+            also=_unchanged(self.network, self.original),
+            fixed=[layer.weight for layer in self._plan.layers if layer.fixed],
+            batch_size=self._settings.batch_size,
+            seed=self._settings.seed,
+            on_step=on_step,
+        )
+
+    def _warn(self, text: str) -> None:
+        self._warnings.append(text)
+        self._listener.warned(text)
+
+
+def _check(
+    factor: float, widths: Sequence[int] | None, prune: float | None, steps: int, prunes_sensibly: bool
+) -> None:
     if not 1 <= factor <= 16:
         raise OnnxbinError(f"--factor {factor:g}: expected 1 to 16; 2 means stages of half the depth")
     if widths is not None and any(width < 1 for width in widths):
         raise OnnxbinError(f"--widths {','.join(map(str, widths))}: expected numbers of channels, 1 or more")
     if steps < 0:
         raise OnnxbinError(f"--steps {steps}: expected at least 0")
+    if prune is not None and not 0 < prune < 1:
+        raise OnnxbinError(f"--prune {prune:g}: expected more than 0 and less than 1, such as {EPS}")
+    if prune is not None and not prunes_sensibly:
+        raise OnnxbinError(
+            "--prune: before it is trained, a widened network has its channels twice, and pruning would only "
+            "undo that; let it be trained, or give --factor 1 to prune alone"
+        )
 
 
 def _engine(device: str) -> Engine:
@@ -184,36 +240,6 @@ def _engine(device: str) -> Engine:
             "or give --no-finetune"
         ) from None
     return Engine(device)
-
-
-def _taught(
-    student: ModelProto,
-    teacher: Network,
-    images: RunImages,
-    engine: Engine,
-    steps: int,
-    settings: Settings,
-    listener: Callable[[int, int, float], None],
-    fixed: Sequence[str],
-) -> ModelProto:
-    from onnxbin.bridge.student import taught
-
-    def on_step(done: int, loss: float) -> bool:
-        listener(done, steps, loss)
-        return True
-
-    return taught(
-        student,
-        teacher.proto,
-        images.training,
-        engine,
-        steps=steps,
-        also=_unchanged(Network(student, teacher.size), teacher),
-        fixed=fixed,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        on_step=on_step,
-    )
 
 
 def _unchanged(network: Network, original: Network) -> list[str]:

@@ -9,12 +9,9 @@ power of two that is no more than an eighth of the width. Stages from which noth
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
-from onnxbin.reshape.channels import Dependencies, Group
-from onnxbin.reshape.network import attributes
+from onnxbin.reshape.channels import Group
 
 CHANNEL_MULTIPLE = 32
 """What our kernels work through together (custom_ops/README.md)."""
@@ -25,93 +22,21 @@ TOLERANCE = 0.05
 _SCALES = tuple(2 ** (step / 256) for step in range(-512, 769))  # from a quarter to eight
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Of Convs, for one image: multiply-accumulates, and the values that they hand on."""
-
-    macs: float = 0.0
-    activations: float = 0.0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.macs + other.macs, self.activations + other.activations)
-
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(self.macs - other.macs, self.activations - other.activations)
-
-
-class Costs:
-    """What a network costs as a function of the widths of its groups (see onnxbin.reshape.channels)."""
-
-    def __init__(self, dependencies: Dependencies) -> None:
-        self._widths = [len(group.bundles) for group in dependencies.groups]
-        self._parts: dict[str, dict[int, int]] = {}  # tensor -> its groups, with how many channels of each
-        for number, group in enumerate(dependencies.groups):
-            for name, count in group.tensors.items():
-                self._parts.setdefault(name, {})[number] = count
-        network = dependencies.network
-        self._convolutions = [
-            _Convolution(
-                node.input[0],
-                node.output[0],
-                network.constant(node.input[1]).shape,
-                int(attributes(node).get("group", 1)),
-                math.prod(network.shapes[node.output[0]][2:]),
-            )
-            for node in network.nodes
-            if node.op_type == "Conv"
-            and network.is_constant(node.input[1])
-            and node.output[0] in network.shapes
-        ]
-
-    def of(self, widths: Sequence[int]) -> dict[str, Cost]:
-        """Of each Conv, by output, with so many bundles in each group."""
-        found = {}
-        for conv in self._convolutions:
-            made = self._channels(conv.output, conv.shape[0], widths)
-            read = self._channels(conv.input, conv.shape[1] * conv.group, widths)
-            summed = conv.shape[1] if conv.depthwise else read / conv.group
-            values = conv.positions * made
-            found[conv.output] = Cost(values * summed * math.prod(conv.shape[2:]), values)
-        return found
-
-    def macs(self, widths: Sequence[int]) -> float:
-        """Of the whole network."""
-        return sum(cost.macs for cost in self.of(widths).values())
-
-    def _channels(self, tensor: str, before: int, widths: Sequence[int]) -> float:
-        if tensor not in self._parts:
-            return before
-        parts = self._parts[tensor].items()
-        return sum(count * widths[group] / self._widths[group] for group, count in parts)
-
-
-@dataclass(frozen=True)
-class _Convolution:
-    """positions: of its output, for one image."""
-
-    input: str
-    output: str
-    shape: tuple[int, ...]
-    group: int
-    positions: int
-
-    @property
-    def depthwise(self) -> bool:
-        return self.group > 1 and self.shape[1] == 1
-
-
-def widened(groups: Sequence[Group], factors: Mapping[int, float], costs: Costs, macs: float) -> list[int]:
-    """The width of each group, rounded, so that the network costs `macs`.
+def widened(
+    groups: Sequence[Group], factors: Mapping[int, float], macs: Callable[[Sequence[int]], float], target: int
+) -> list[int]:
+    """The width of each group, rounded, so that the network has `target` multiply-accumulates.
 
     factors: group -> what its width is to be multiplied by before all are scaled together; others keep it.
-    None becomes narrower. The coarsest rounding that comes within TOLERANCE is taken.
+    macs: of the network with certain widths. No group becomes narrower. The coarsest rounding that comes
+    within TOLERANCE is taken.
     """
     best: list[int] = []
     multiple = CHANNEL_MULTIPLE
     while multiple >= 1:
         found = [_rounded(groups, factors, scale, multiple) for scale in _SCALES]
-        best = min(found, key=lambda widths: abs(costs.macs(widths) - macs))
-        if abs(costs.macs(best) / macs - 1) <= TOLERANCE:
+        best = min(found, key=lambda widths: abs(macs(widths) - target))
+        if abs(macs(best) / target - 1) <= TOLERANCE:
             break
         multiple //= 2
     return best

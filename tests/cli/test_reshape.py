@@ -37,9 +37,10 @@ def test_the_file_is_what_json_says(onnxbin, street, tmp_path):
     content = json.loads(result.stdout)
     wide, before = onnx.load(target), onnx.load(street)
     onnx.checker.check_model(wide, full_check=True)
-    assert content["macs"] == [sum(layer.macs for layer in inventory(m)) for m in (before, wide)]
-    assert content["macs"][1] == pytest.approx(content["macs"][0], rel=0.05)
-    assert content["trained"] is None
+    macs = [content["changes"][when]["macs"] for when in ("before", "after")]
+    assert macs == [sum(layer.macs for layer in inventory(m)) for m in (before, wide)]
+    assert macs[1] == pytest.approx(macs[0], rel=0.05)
+    assert [name for name, _ in content["phases"]] == ["reshaped"]
     assert "onnxbin.preprocessing" in files.metadata(wide)
     x = np.zeros((1, 3, 160, 256), np.float32)
     shapes = [stock_session(m).run(None, {"images": x})[0].shape for m in (before, wide)]
@@ -51,8 +52,8 @@ def test_distilled_and_compressed(onnxbin, street, tmp_path):
     options = ("--images", STREET / "images", "--json")
     result = onnxbin("reshape", street, "-o", wide, *options, "--steps", "30")
     assert result.returncode == 0, result.stderr
-    content = json.loads(result.stdout)
-    assert content["trained"]["agreement"] > content["untrained"]["agreement"]
+    phases = dict(json.loads(result.stdout)["phases"])
+    assert phases["trained"]["agreement"] > phases["reshaped"]["agreement"]
     result = onnxbin("compress", wide, *options, "--until-ratio", "15", "--no-finetune")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["ratio"] >= 15
@@ -65,6 +66,8 @@ def test_distilled_and_compressed(onnxbin, street, tmp_path):
         (["--widths", "8,x"], "'8,x' is not a list of widths"),
         (["--widths", "8,16", "--no-finetune"], "2 numbers, expected"),
         (["--steps", "-1"], "--steps -1"),
+        (["--prune", "2"], "--prune 2"),
+        (["--prune", "--no-finetune"], "would only undo that"),
         (["--factor", "1", "--no-finetune"], "nothing to reshape"),
         (["-o", "no/such/folder.onnx", "--no-finetune"], "folder.onnx: cannot be written"),
     ],
@@ -78,15 +81,15 @@ def test_bad_input_gives_one_line(onnxbin, street, arguments, said):
 
 
 def test_the_table_fits_80_columns():
-    from onnxbin.reshape import Cost, StageChange, Transformed
-    from onnxbin.reshape.transform import StageState
+    from onnxbin.reshape import Changes, Cost, StageChange
+    from onnxbin.reshape.changes import StageState
     from onnxbin_cli.reshape import table
 
-    states = (StageState(16, 1024, Cost(1.23e12, 1.23e9)), StageState(8, 1448, Cost(1.29e12, 1.19e9)))
-    stage = StageChange((1080, 1920), True, *states, None)
+    states = (StageState(16, 1024, Cost(123 * 10**10, 10**9)), StageState(8, 1448, Cost(129 * 10**10, 10**9)))
+    stage = StageChange((1080, 1920), *states, None)
     total = [Cost(3 * state.cost.macs, 3 * state.cost.activations) for state in states]
     console = Console(width=80, file=io.StringIO())
-    console.print(table(Transformed(onnx.ModelProto(), (stage,), *total, (), {})))
+    console.print(table(Changes((stage,), *total)))
     lines = console.file.getvalue().splitlines()
     assert max(len(line.rstrip()) for line in lines) <= 80
     assert "1.23T > 1.29T" in lines[1]

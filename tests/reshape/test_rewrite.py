@@ -7,7 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from onnxbin.layers import inventory
 from onnxbin.reshape.channels import Dependencies
+from onnxbin.reshape.cost import MacsByWidth
 from onnxbin.reshape.network import Network
 from onnxbin.reshape.rewrite import Change, Conflict, rewritten
 
@@ -16,7 +18,7 @@ X = np.random.default_rng(0).normal(size=(1, 3, SIZE, SIZE)).astype(np.float32)
 KINDS = ["plain", "sum", "parts", "slice", "gather", "shuffle", "depthwise", "groups", "gate", "norm"]
 
 
-quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite
@@ -118,6 +120,16 @@ def test_copies_change_no_output(run, model, seed):
     assert np.abs(old - found).max() <= 1e-5 * np.abs(old).max()
     if any(count > 1 for count in counts.values()):
         assert parameters(new) > parameters(model)
+
+
+@quick
+@given(networks(), st.integers(1, 3))
+def test_multiply_accumulates_by_width(model, copies):
+    """Known before, counted after."""
+    new, dependencies, counts = changed(model, lambda group: [copies] * len(group.bundles))
+    widths = [sum(counts.get(bundle, 1) for bundle in group.bundles) for group in dependencies.groups]
+    counted = sum(layer.macs for layer in inventory(new))
+    assert MacsByWidth(dependencies)(widths) == pytest.approx(counted, rel=1e-9)
 
 
 @quick

@@ -1,6 +1,7 @@
 """Whole backbones, reshaped: depths, widths, costs, shapes."""
 
 import math
+from dataclasses import dataclass
 
 import backbones
 import numpy as np
@@ -9,11 +10,26 @@ import pytest
 
 from onnxbin import OnnxbinError
 from onnxbin.layers import inventory
+from onnxbin.reshape.changes import Changes, changes
+from onnxbin.reshape.depth import Dropped
 from onnxbin.reshape.network import Network
 from onnxbin.reshape.transform import transform
 
 PAPER = (96, 168, 378, 866)
 """The widths of Depth-Width Reshaping, AAAI 2023, for ResNet-18."""
+
+
+@dataclass
+class Reshaped:
+    proto: onnx.ModelProto
+    changes: Changes
+    dropped: tuple[Dropped, ...]
+
+
+def reshaped(network, agreement, **options):
+    result = transform(network, agreement, **options)
+    found = changes(network, result.network, options.get("factor", 2))
+    return Reshaped(result.network.proto, found, result.dropped)
 
 
 def first(model):  # noqa: ARG001
@@ -39,21 +55,21 @@ def resnet18():
 
 def test_the_paper_s_widths_give_its_macs(resnet18):
     assert round(binary_macs(resnet18.proto) / 1e6) == 1676
-    result = transform(resnet18, first, widths=PAPER)
-    assert [stage.after.width for stage in result.stages if stage.own] == list(PAPER)
-    assert [stage.after.depth for stage in result.stages] == [1, 2, 2, 2, 2]
+    result = reshaped(resnet18, first, widths=PAPER)
+    assert [stage.after.width for stage in result.changes.stages] == [96, *PAPER]
+    assert [stage.after.depth for stage in result.changes.stages] == [1, 2, 2, 2, 2]
     assert round(binary_macs(result.proto) / 1e6) == 1672
 
 
 def test_resnet_by_formula(resnet18):
-    result = transform(resnet18, first)
+    result = reshaped(resnet18, first)
     onnx.checker.check_model(result.proto, full_check=True)
     before, after = (sum(layer.macs for layer in inventory(m)) for m in (resnet18.proto, result.proto))
-    assert (result.before.macs, result.after.macs) == (before, after)
+    assert (result.changes.before.macs, result.changes.after.macs) == (before, after)
     assert abs(after / before - 1) <= 0.05
     # Depth 4 becomes 2, width sqrt(2) of what it was and a little more: values fall by a little less.
     assert 0.87 * math.sqrt(2) <= values(resnet18.proto) / values(result.proto) <= math.sqrt(2)
-    for stage in result.stages[1:]:
+    for stage in result.changes.stages[1:]:
         assert (stage.before.depth, stage.after.depth) == (4, 2)
         assert math.sqrt(2) <= stage.after.width / stage.before.width <= 1.15 * math.sqrt(2)
         assert stage.after.width % 8 == 0
@@ -61,13 +77,13 @@ def test_resnet_by_formula(resnet18):
 
 def test_vgg_by_formula(run):
     model = backbones.vgg()
-    result = transform(Network(model), first)
+    result = reshaped(Network(model), first)
     onnx.checker.check_model(result.proto, full_check=True)
-    assert [stage.after.depth for stage in result.stages] == [1, 1, 1, 1, 1]
-    assert [stage.after.width for stage in result.stages[:2]] == [64, 128]
-    assert all(stage.after.width > 1.4 * stage.before.width for stage in result.stages[2:])
-    assert abs(result.after.macs / result.before.macs - 1) <= 0.05
-    assert result.after.activations < result.before.activations
+    assert [stage.after.depth for stage in result.changes.stages] == [1, 1, 1, 1, 1]
+    assert [stage.after.width for stage in result.changes.stages[:2]] == [64, 128]
+    assert all(stage.after.width > 1.4 * stage.before.width for stage in result.changes.stages[2:])
+    assert abs(result.changes.after.macs / result.changes.before.macs - 1) <= 0.05
+    assert result.changes.after.activations < result.changes.before.activations
     x = np.zeros((1, 3, 32, 32), np.float32)
     assert [y.shape for y in run(result.proto, x)] == [y.shape for y in run(model, x)]
 
@@ -83,7 +99,7 @@ def test_the_block_that_is_missed_least_goes():
     def agreement(changed):
         return 1.0 if name not in {tensor.name for tensor in changed.graph.initializer} else 0.5
 
-    result = transform(Network(model), agreement, factor=1.5)
+    result = reshaped(Network(model), agreement, factor=1.5)
     (dropped,) = result.dropped
     assert dropped.agreement == 1.0
     assert any(name in node.input for node in model.graph.node if node.output[0] in dropped.convolutions)
@@ -108,7 +124,7 @@ def test_a_block_without_effect_changes_no_output(run):
         return -float(np.abs(run(model, x)[0] - run(changed, x)[0]).max())
 
     x = np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype(np.float32)
-    result = transform(Network(model), agreement)
+    result = reshaped(Network(model), agreement)
     assert len(result.dropped) == 2
     old, new = run(model, x)[0], run(result.proto, x)[0]
     assert np.abs(old - new).max() <= 1e-4 * np.abs(old).max()
@@ -116,17 +132,17 @@ def test_a_block_without_effect_changes_no_output(run):
 
 def test_nothing_to_reshape():
     with pytest.raises(OnnxbinError, match="nothing to reshape"):
-        transform(Network(backbones.vgg((8, 16, 32))), first)
+        reshaped(Network(backbones.vgg((8, 16, 32))), first)
 
 
 def test_another_number_of_widths(resnet18):
     with pytest.raises(OnnxbinError, match=r"3 numbers, expected 4.*64, 128, 256, 512"):
-        transform(resnet18, first, widths=(64, 128, 256))
+        reshaped(resnet18, first, widths=(64, 128, 256))
 
 
 @pytest.mark.parametrize("widths", [(4, 40), (100, 8)])
 def test_any_widths(run, widths):
     model = backbones.resnet((8, 16), size=32)
-    result = transform(Network(model), first, widths=widths)
-    assert tuple(stage.after.width for stage in result.stages if stage.own) == widths
+    result = reshaped(Network(model), first, widths=widths)
+    assert tuple(stage.after.width for stage in result.changes.stages) == (widths[0], *widths)
     assert run(result.proto, np.zeros((1, 3, 32, 32), np.float32))[0].shape == (1, 10)

@@ -8,15 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxbin.layers import inventory
-from onnxbin.reshape.channels import Dependencies
+from onnxbin.reshape.cost import costs_of
 from onnxbin.reshape.network import Network
-from onnxbin.reshape.widths import Costs, round_width
+from onnxbin.reshape.widths import round_width
 
 
 @pytest.mark.parametrize("model", [backbones.resnet((8, 16), size=32), backbones.vgg((8, (16, 16)))])
 def test_costs_are_the_inventory_s(model):
-    dependencies = Dependencies(Network(model))
-    costs = Costs(dependencies).of([len(group.bundles) for group in dependencies.groups])
+    costs = costs_of(Network(model))
     layers = {layer.output: layer for layer in inventory(model)}
     assert {name: cost.macs for name, cost in costs.items()} == {n: i.macs for n, i in layers.items()}
     for name, cost in costs.items():
