@@ -85,6 +85,7 @@ def run(base: Path, way: Json, steps: int, output: Path) -> Json:
         begun = folder.with_suffix(".part")
         shutil.rmtree(begun, ignore_errors=True)
         shutil.copytree(base, begun, ignore=shutil.ignore_patterns("lock"))
+        _hold_layers(begun)
         begun.rename(folder)
     options = {name: value for name, value in way.items() if name != "name"}
     if RunFolder.open(folder).description["output"] != str(folder.with_suffix(".onnx").resolve()):
@@ -113,6 +114,15 @@ def run(base: Path, way: Json, steps: int, output: Path) -> Json:
     }
     _write(path, result)
     return result
+
+
+def _hold_layers(folder: Path) -> None:
+    """Let no further layer of the run become binary: thresholds take place, and a ratio may need one more."""
+    path = folder / "run.json"
+    content = json.loads(path.read_bytes())
+    layers = [record.layer for record in RunFolder.open(folder).records() if record.layer is not None]
+    content["settings"] |= {"order": layers, "until_ratio": None}
+    path.write_text(json.dumps(content, indent=2))
 
 
 def measure(result: Json, output: Path, data: dict[str, LabelledSet], person: str) -> None:
