@@ -7,7 +7,12 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 STREET = EXAMPLES / "street"
-sys.path[:0] = [str(STREET), str(EXAMPLES / "pedestrians"), str(EXAMPLES / "own_loss")]
+sys.path[:0] = [
+    str(STREET),
+    str(EXAMPLES / "pedestrians"),
+    str(EXAMPLES / "own_loss"),
+    str(EXAMPLES / "inputs"),
+]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """How narrow the inputs of binary layers can be: one compressed network, its last phase in several ways.
 
-    python examples/inputs/experiment.py model.binary.run --data val.json -o results/
+    python examples/inputs/compare_widths.py model.binary.run --data val.json -o results/
 
 Starts each time from the same finished run, gives the inputs of its binary layers other widths (widths.json),
 trains the last phase for as many steps, and measures average precision on labelled images, the operations
