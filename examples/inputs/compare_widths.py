@@ -181,10 +181,16 @@ def draw(results: Sequence[Json], path: Path) -> None:
     axes = figure.subplots(len(names), 2, squeeze=False)
     for row, name in zip(axes, names, strict=True):
         for axis, (key, label, unit) in zip(row, COSTS, strict=True):
-            for result in results:
+            for place, result in enumerate(sorted(results, key=lambda result: result[key])):
                 x, y = result[key] / unit, result["data"][name]
                 axis.plot([x], [y], "o", color="#b5523b" if "," in describe(result["inputs"]) else "#33658a")
-                axis.annotate(result["way"]["name"], (x, y), (4, 4), textcoords="offset points", fontsize=8)
+                axis.annotate(
+                    result["way"]["name"],
+                    (x, y),
+                    (5, (4, -11)[place % 2]),
+                    textcoords="offset points",
+                    fontsize=8,
+                )
             axis.set_xlabel(label)
             axis.set_ylabel(f"AP@0.5, {name}")
             axis.margins(0.18)
