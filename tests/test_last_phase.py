@@ -134,6 +134,11 @@ def test_a_finished_run_takes_other_inputs(model, photos, tmp_path):
     assert [record.after for record in again.steps] == [record.after for record in whole.steps]
     content = json.loads((other.run / "run.json").read_text())
     assert (content["settings"]["inputs"], content["settings"]["last_steps"]) == ("4", 5)
+    # And writes elsewhere, if asked to.
+    elsewhere = onnxbin.resume(other.run, tmp_path / "elsewhere.onnx", inputs="8")
+    assert elsewhere.path == tmp_path / "elsewhere.onnx"
+    assert bits_of(elsewhere.path) == {"c1": 8, "c2": 8}
+    assert again.path.read_bytes() == whole.path.read_bytes()
     # In the middle of another last phase, the one that is under way is given up.
     onnxbin.resume(other.run, inputs="2", listener=Stopping(2))
     assert onnxbin.resume(other.run, inputs="4").path.read_bytes() == whole.path.read_bytes()
