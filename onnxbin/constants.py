@@ -149,7 +149,7 @@ def _bytes(value: onnx.ValueInfoProto) -> int | None:
     kind = value.type.tensor_type
     if not kind.HasField("shape") or not all(dim.HasField("dim_value") for dim in kind.shape.dim):
         return None
-    return element_bytes(kind.elem_type) * math.prod(dim.dim_value for dim in kind.shape.dim)
+    return element_bytes(kind.elem_type) * math.prod(int(dim.dim_value) for dim in kind.shape.dim)
 
 
 def _part_of(proto: ModelProto, outputs: list[str], producers: dict[str, NodeProto]) -> ModelProto:

@@ -168,7 +168,7 @@ def _without(proto: ModelProto, tensors: list[TensorProto]) -> ModelProto:
 
 
 def _bytes(tensor: TensorProto) -> int:
-    return element_bytes(tensor.data_type) * math.prod(tensor.dims)
+    return element_bytes(tensor.data_type) * math.prod(map(int, tensor.dims))
 
 
 def element_bytes(data_type: int) -> int:
