@@ -7,6 +7,7 @@ Writes into the folder `demo`: the compressed model and a picture with the detec
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +49,8 @@ class Progress(onnxbin.Listener):
 
 def main() -> None:
     """Compress with fine-tuning and, to compare, without; measure; draw."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(description=__doc__, formatter_class=formatter).parse_args()
     OUTPUT.mkdir(exist_ok=True)
     models = {
         "original": MODEL,

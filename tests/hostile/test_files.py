@@ -17,6 +17,7 @@ COMMANDS = {
     "import": ["import", "FILE"],
     "export": ["export", "FILE", "--inline", "-o", "out.onnx"],
     "report": ["report", "FILE"],
+    "reshape": ["reshape", "FILE"],
     "resume": ["compress", "--resume", "FILE"],
     "images of compress": ["compress", "MODEL", "--no-finetune", "--images", "FILE", "-o", "out.onnx"],
     "images of detect": ["detect", "MODEL", "FILE", "-o", "found"],

@@ -19,6 +19,7 @@ COMMANDS = {
     "import": ["import", "MODEL", "-o", "out.onnx"],
     "bench": ["bench", "MODEL", "--runs", "1", "--threads", "1"],
     "profile": ["profile", "MODEL", "--runs", "1"],
+    "reshape": ["reshape", "MODEL", "--no-finetune", "--images", "IMAGES", "-o", "out.onnx"],
 }
 
 
