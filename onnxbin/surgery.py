@@ -51,15 +51,18 @@ def imported(proto: ModelProto) -> gs.Graph:
     """
     try:
         graph = gs.import_onnx(proto)
-    except Exception as error:  # it does not say what it raises: UnicodeDecodeError, KeyError, ...
-        raise OnnxbinError(
-            f"the model's graph cannot be edited: {type(error).__name__}: {first_line(error)}"
-        ) from None
+    except Exception as error:
+        raise _not_editable(error) from None
     tensors = graph.tensors()
     for tensor in proto.graph.initializer:
         if uses_external_data(tensor) and tensor.name in tensors:
             tensors[tensor.name].values = _Outside(tensor)
     return graph
+
+
+def _not_editable(error: Exception) -> OnnxbinError:
+    """Of what graphsurgeon raises, and does not say that it does: UnicodeDecodeError, KeyError, ..."""
+    return OnnxbinError(f"the model's graph cannot be edited: {type(error).__name__}: {first_line(error)}")
 
 
 class _Outside(LazyValues):  # type: ignore[misc]
@@ -76,9 +79,15 @@ def is_standard(node: gs.Node, op: str) -> bool:
 
 
 def exported(graph: gs.Graph, original: ModelProto) -> ModelProto:
-    """The edited graph as a model, with all that graphsurgeon does not carry taken from `original`."""
-    graph.toposort()
-    result: ModelProto = gs.export_onnx(graph, do_type_check=False)
+    """The edited graph as a model, with all that graphsurgeon does not carry taken from `original`.
+
+    Raises OnnxbinError where graphsurgeon cannot write it.
+    """
+    try:
+        graph.toposort()
+        result: ModelProto = gs.export_onnx(graph, do_type_check=False)
+    except Exception as error:
+        raise _not_editable(error) from None
     model = ModelProto()
     model.CopyFrom(original)
     del model.functions[:], model.opset_import[:]
