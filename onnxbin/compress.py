@@ -26,7 +26,7 @@ from onnxbin.plan import Plan, plan
 from onnxbin.processes import Alone, Processes, in_first
 from onnxbin.records import Listener, Result
 from onnxbin.rest import with_rest_restored
-from onnxbin.run_folder import RunFolder, describe
+from onnxbin.run_folder import RunFolder, changed_versions, describe
 from onnxbin.run_images import RunImages
 from onnxbin.settings import FineTune, Settings
 from onnxbin.sources import fetch, output_file
@@ -118,6 +118,8 @@ def resume(
     job = _Job(original, wanted, listener or Listener())
     job.images.check(images, folder.path)
     description |= {"settings": wanted.to_json(), "output": str(target)}
+    if changed := changed_versions(description):
+        job.warn(f"the run was begun with {changed}: its bits may differ from those of a run of one version")
     in_first(job.processes, lambda: folder.take_up(description))
     return job.run(folder, target, resumed=True, another_goal=bool(goal), looser=looser)
 
@@ -129,12 +131,12 @@ class _Job:
         self._started = time.monotonic()
         self._settings = settings
         self._listener = listener
-        self._warnings: list[str] = []
+        self.warnings: list[str] = []
         self._function = _user_function(settings)
         self._plan = plan(original, settings)
         listener.planned(self._plan)
-        _check(self._plan, settings, self._warn)
-        self.images = RunImages(self._plan, settings, self._warn)
+        _check(self._plan, settings, self.warn)
+        self.images = RunImages(self._plan, settings, self.warn)
         self.processes, self._make_trainer = self._training()
         self._measures = Measures(self._plan, self.images.held_back, self.processes)
 
@@ -200,7 +202,7 @@ class _Job:
             original_bytes=self._plan.original.file_bytes,
             bytes=size,
             preprocessing=self._plan.preprocessing,
-            warnings=tuple(self._warnings),
+            warnings=tuple(self.warnings),
             seconds=loop.seconds,
         )
         if self.processes.rank == 0 and not loop.stopped:
@@ -264,8 +266,9 @@ class _Job:
         images = self.images.training
         return engine, partial(NetworkTrainer, self._plan, self._settings, self._function, images, engine)
 
-    def _warn(self, text: str) -> None:
-        self._warnings.append(text)
+    def warn(self, text: str) -> None:
+        """Tell, and keep for the result."""
+        self.warnings.append(text)
         self._listener.warned(text)
 
 

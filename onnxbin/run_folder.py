@@ -336,6 +336,18 @@ def describe(
     }
 
 
+def changed_versions(description: Mapping[str, Any]) -> str:
+    """The packages that a run was begun with in another version than is here now, as text; mostly none."""
+    begun, here = description.get("versions"), _versions()
+    if not isinstance(begun, Mapping):
+        return ""
+    return ", ".join(
+        f"{package} {begun[package]!s} (now {version})"
+        for package, version in here.items()
+        if package in begun and begun[package] != version
+    )
+
+
 def digest_of(paths: list[Path]) -> str:
     """A hash of files' names and bytes, to tell whether the images of a run are still the same."""
     digest = hashlib.sha256()

@@ -26,6 +26,11 @@ OPTIONS = {
         "-DCMAKE_SYSTEM_PROCESSOR=any",
     ],
     "arm": [ARM_TOOLCHAIN, "-DCMAKE_EXE_LINKER_FLAGS=-static"],
+    "arm-sanitize": [
+        ARM_TOOLCHAIN,
+        "-DCMAKE_EXE_LINKER_FLAGS=-static",
+        "-DONNXBIN_SANITIZE=undefined",
+    ],
 }
 
 
@@ -34,7 +39,7 @@ def build(name: str) -> Path:
 
     Skips where the tools for Arm are missing.
     """
-    if name == "arm":
+    if name.startswith("arm"):
         for tool, package in (("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"), (QEMU, "qemu-user-static")):
             if not shutil.which(tool):
                 pytest.skip(f"no {tool}: apt-get install {package}")

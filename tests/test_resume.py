@@ -1,7 +1,9 @@
 """Runs that stop and go on: the same bits as if they had not, or a word on what is damaged."""
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -214,6 +216,44 @@ def test_a_damaged_folder_is_named(model, photos, tmp_path, name, change, messag
     with pytest.raises(OnnxbinError, match=message):
         onnxbin.resume(stopped.run)
     assert {path: path.read_bytes() for path in stopped.run.glob("**/*") if path.is_file()} == before
+
+
+@contextlib.contextmanager
+def room_for(size):
+    """No file can have more bytes: writes fail half-way, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("room", [100, 1500, 5000, 12_000, 40_000])
+def test_a_full_disk_costs_nothing_that_was_saved(model, photos, tmp_path, monkeypatch, room):
+    monkeypatch.setattr(loop, "SAVED_EVERY", 0.0)
+    whole = compress(model, photos, tmp_path / "whole.onnx")
+    output = tmp_path / "part.onnx"
+    with room_for(room), pytest.raises(OnnxbinError, match="cannot be written: File too large"):
+        compress(model, photos, output)
+    assert not output.exists()
+    assert not list(tmp_path.glob("**/.*.part"))
+    run = output.with_suffix(".run")
+    begun = (run / "run.json").exists()
+    again = onnxbin.resume(run) if begun else compress(model, photos, output)
+    assert again.path.read_bytes() == whole.path.read_bytes()
+
+
+def test_other_versions_are_told(model, photos, tmp_path):
+    stopped = compress(model, photos, tmp_path / "part.onnx", listener=Stopping(2, 1))
+    assert not onnxbin.resume(stopped.run, listener=Stopping(2, 2)).warnings
+    path = stopped.run / "run.json"
+    content = json.loads(path.read_text())
+    here = content["versions"]["numpy"]
+    content["versions"]["numpy"] = "1.0"
+    path.write_text(json.dumps(content))
+    (warning,) = onnxbin.resume(stopped.run).warnings
+    assert f"numpy 1.0 (now {here})" in warning
 
 
 def test_another_model_or_other_images_are_refused(model, photos, tmp_path):

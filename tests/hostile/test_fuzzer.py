@@ -5,9 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from library_builds import ROOT, build
+from damage import FACTOR
+from library_builds import QEMU, ROOT, build
 
 SECONDS = 10
+CORPUS = ROOT / "custom_ops" / "fuzz" / "corpus.txt"
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +36,12 @@ def test_nothing_is_found(program):
     assert done.returncode == 0, done.stdout + done.stderr[-8000:]
     runs = next(line for line in done.stderr.splitlines() if "number_of_executed_units" in line)
     assert int(runs.split()[-1]) > 500
+
+
+@pytest.mark.parametrize("name", ["sanitize", "arm-sanitize" if FACTOR > 1 else "arm"])
+def test_the_corpus_needs_no_fuzzer(name):
+    """On other compilers and processors than libFuzzer's."""
+    emulator = [QEMU] if name.startswith("arm") else []
+    done = subprocess.run([*emulator, build(name) / "replay", CORPUS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr[-8000:]
+    assert done.stdout.split()[0] == str(len(CORPUS.read_text().splitlines()))
