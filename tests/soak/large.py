@@ -35,9 +35,7 @@ def main(channels: int) -> None:
         stock = onnxruntime.InferenceSession(str(small), providers=["CPUExecutionProvider"])
         (expected,), (found,) = stock.run(None, x), onnxbin.session(small).run(None, x)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
-        print(
-            f"{sum(path.stat().st_size for path in model.parent.glob('large.*')) / small.stat().st_size:.2f}"
-        )
+        print(f"{small.stat().st_size} bytes, the same outputs with and without the library")
 
 
 def write_model(path: Path, channels: int) -> None:
