@@ -86,7 +86,9 @@ def _quant_input(body: _Body) -> str:
     top = body("Sub", levels, body.constant(1.0))
     nought = body.constant(0.0)
 
-    r = body("Mul", "X", body("Div", body.constant(1.0), "x_step"))
+    # ONNX Runtime would make X / x_step of this, which rounds otherwise, if it saw that the 1 is one.
+    one = body("Cast", body.constant(1, np.int64), to=onnx.TensorProto.FLOAT)
+    r = body("Mul", "X", body("Div", one, "x_step"))
     r = body("Floor", body("Add", body("Add", r, "x_zero"), body.constant(0.5)))
     # Comparisons instead of Clip: runtimes differ in what Clip does to NaN; here NaN becomes 0.
     q = body("Where", body("Greater", r, nought), r, nought)

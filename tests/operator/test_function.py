@@ -130,3 +130,36 @@ def test_what_becomes_of_nan_infinities_and_signed_zero(op_type, expected):
 def test_opsets_below_the_lowest_are_refused():
     with pytest.raises(ValueError, match="opset 13"):
         function(REAL, 12)
+
+
+@pytest.mark.parametrize("opset", [LOWEST_OPSET, NEWEST_OPSET_OF_RUNTIME])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_runtime_that_optimizes_keeps_every_rounding(seed, opset):
+    """Values right beside the ties, where X * (1 / step) and X / step fall on either side of one.
+
+    Each is a pixel of its own of a 1x1 convolution of weight 1, which shows the quantised input itself.
+    """
+    rng = np.random.default_rng(seed)
+    step, zero = rng.uniform(0.01, 0.1, 1).astype(np.float32), rng.uniform(0, 60, 1).astype(np.float32)
+    ties = (rng.integers(1, 255, 4000).astype(np.float32) - np.float32(0.5) - zero) * step
+    x = np.concatenate([ties, *(np.nextafter(ties, np.float32(end)) for end in (-9, 9))])
+    by_product = np.floor(x * (1 / step) + zero + np.float32(0.5))
+    by_quotient = np.floor(x / step + zero + np.float32(0.5))
+    assert (by_product != by_quotient).any(), "else this shows nothing"
+
+    quantizer = QuantInput(step, zero, 8)
+    weight = BinaryWeight(np.ones((1, 1, 1, 1, 1), np.int8), np.ones((1, 1), np.float32))
+    image = x.reshape(1, 1, 1, -1)
+    model = one_node_model(
+        QUANT,
+        weight,
+        np.zeros(1, np.float32),
+        quantizer,
+        image.shape,
+        opset=opset,
+        strides=[1, 1],
+        pads=[0] * 4,
+        dilations=[1, 1],
+        group=1,
+    )
+    np.testing.assert_array_equal(run(model, image), quantizer(image))
