@@ -27,6 +27,23 @@ def agreement(found: Sequence[Sequence[Float32]], expected: Sequence[Sequence[Fl
 
     found, expected: for each image, the compared outputs of the model and of the original.
     """
+    relative = np.sqrt(_relative_squares(found, expected))
+    return float(1 - relative.mean()) if np.isfinite(relative).all() else float("-inf")
+
+
+def squared_change(found: Sequence[Sequence[Float32]], expected: Sequence[Sequence[Float32]]) -> float:
+    """Mean over outputs of ||found - expected||^2 / ||expected||^2; infinity where outputs are not finite.
+
+    What several causes change adds up in it, as far as the changes are small and independent of each other.
+    """
+    relative = _relative_squares(found, expected)
+    return float(relative.mean()) if np.isfinite(relative).all() else float("inf")
+
+
+def _relative_squares(
+    found: Sequence[Sequence[Float32]], expected: Sequence[Sequence[Float32]]
+) -> npt.NDArray[np.float64]:
+    """For each output, its squared difference over all images, relative to the square of what is expected."""
     difference = np.zeros(len(expected[0]))
     norm = np.zeros(len(expected[0]))
     for results, wants in zip(found, expected, strict=True):
@@ -34,8 +51,7 @@ def agreement(found: Sequence[Sequence[Float32]], expected: Sequence[Sequence[Fl
             wanted64 = wanted.astype(np.float64)
             difference[position] += np.square(result - wanted64).sum()
             norm[position] += np.square(wanted64).sum()
-    relative = np.sqrt(difference / np.where(norm > 0, norm, 1))
-    return float(1 - relative.mean()) if np.isfinite(relative).all() else float("-inf")
+    return np.asarray(difference / np.where(norm > 0, norm, 1))
 
 
 def run(

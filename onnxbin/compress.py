@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnx import ModelProto
 
 from onnxbin import model as files
+from onnxbin.benchmark.contender import Feed
+from onnxbin.benchmark.costs import Costs, read_costs
+from onnxbin.benchmark.inputs import FEEDS
+from onnxbin.benchmark.measure_costs import measure_costs
 from onnxbin.errors import OnnxbinError, Stopped
+from onnxbin.inputs.network import BinaryNetwork
 from onnxbin.inputs.widths import GAMMA, Inputs
 from onnxbin.large import MESSAGE, byte_size
 from onnxbin.loop import Loop
@@ -32,6 +37,9 @@ from onnxbin.settings import FineTune, Settings
 from onnxbin.sources import fetch, output_file
 from onnxbin.trainer import Trainer, Untrained
 from onnxbin.user_function import user_function
+
+if TYPE_CHECKING:
+    from onnxbin.int8_rest import Candidate
 
 
 def compress(
@@ -59,7 +67,10 @@ def compress(
     job = _Job(original, wanted, listener or Listener())
     description = describe(original, target, wanted.to_json(), job.images.description())
     folder = RunFolder(Path(run) if run is not None else target.with_suffix(".run"))
+    costs = _costs(wanted, original, [layer.name for layer in job.plan.order])
     in_first(job.processes, lambda: folder.begin(description))
+    if costs is not None:
+        in_first(job.processes, lambda: folder.write_costs(costs))
     return job.run(folder, target)
 
 
@@ -71,6 +82,8 @@ def resume(
     max_drop: float | None = None,
     inputs: Inputs | None = None,
     gamma: float | None = None,
+    speedup: float | None = None,
+    costs: str | os.PathLike[str] | None = None,
     last_steps: int | None = None,
     finetune: str | FineTune | None = None,
     listener: Listener | None = None,
@@ -78,8 +91,9 @@ def resume(
     """Go on with a run that was stopped, with the same result as if it had not been.
 
     run: its folder. output: where to write, from now on; where the run was to write by default.
-    until_ratio, max_drop: another goal, to go further or to be content with less. inputs, gamma, last_steps:
-    another last phase. With any of these, a run that has had its last phase goes on from before it.
+    until_ratio, max_drop: another goal, to go further or to be content with less. inputs, gamma, speedup,
+    costs, last_steps: another last phase. With any of these, a run that has had its last phase goes on from
+    before it.
     finetune: your function again, or its name, where the run is fine-tuned by one: no folder says which code
     is run.
     Raises OnnxbinError where the folder is damaged, or the model or the images are not those of the run.
@@ -104,10 +118,14 @@ def resume(
         "max_drop": max_drop,
         "inputs": inputs,
         "gamma": gamma if gamma is not None or inputs is None else GAMMA,
+        "speedup": speedup,
+        "costs": costs,
         "last_steps": last_steps,
     }
     goal = {name: value for name, value in goal.items() if value is not None}
     looser = max_drop is not None and max_drop > (wanted.max_drop or 1.0)
+    if inputs not in (None, "auto"):
+        goal = {"speedup": None, "costs": None, **goal}  # the earlier ones were for other inputs
     wanted = replace(wanted, **goal, finetune=finetune if finetune is not None else wanted.finetune)
     if not source.is_file():
         raise OnnxbinError(f"{source}: is gone; {folder.path} was begun with it: bring it back there")
@@ -117,10 +135,16 @@ def resume(
     target = output_file(target, original, ".binary.onnx")
     job = _Job(original, wanted, listener or Listener())
     job.images.check(images, folder.path)
+    found = None
+    if costs is not None:
+        layers = [record.layer for record in folder.records() if record.layer is not None]
+        found = _costs(wanted, original, layers)
     description |= {"settings": wanted.to_json(), "output": str(target)}
     if changed := changed_versions(description):
         job.warn(f"the run was begun with {changed}: its bits may differ from those of a run of one version")
     in_first(job.processes, lambda: folder.take_up(description))
+    if found is not None:
+        in_first(job.processes, lambda: folder.write_costs(found))
     return job.run(folder, target, resumed=True, another_goal=bool(goal), looser=looser)
 
 
@@ -133,12 +157,12 @@ class _Job:
         self._listener = listener
         self.warnings: list[str] = []
         self._function = _user_function(settings)
-        self._plan = plan(original, settings)
-        listener.planned(self._plan)
-        _check(self._plan, settings, self.warn)
-        self.images = RunImages(self._plan, settings, self.warn)
+        self.plan = plan(original, settings)
+        listener.planned(self.plan)
+        _check(self.plan, settings, self.warn)
+        self.images = RunImages(self.plan, settings, self.warn)
         self.processes, self._make_trainer = self._training()
-        self._measures = Measures(self._plan, self.images.held_back, self.processes)
+        self._measures = Measures(self.plan, self.images.held_back, self.processes)
 
     def run(
         self,
@@ -155,10 +179,11 @@ class _Job:
         """
         try:
             loop = Loop(
-                self._plan,
+                self.plan,
                 self._settings,
                 self._measures,
                 self.images.training,
+                self._measure_costs,
                 self._make_trainer,
                 folder,
                 self.processes,
@@ -192,16 +217,16 @@ class _Job:
         result = Result(
             path=target,
             run=folder.path,
-            ratio=self._plan.original.file_bytes / size,
+            ratio=self.plan.original.file_bytes / size,
             agreement=measured.agreement,
             boxes=measured.boxes,
             int8=int8,
             reached=reached,
             reason=reason,
             steps=records,
-            original_bytes=self._plan.original.file_bytes,
+            original_bytes=self.plan.original.file_bytes,
             bytes=size,
-            preprocessing=self._plan.preprocessing,
+            preprocessing=self.plan.preprocessing,
             warnings=tuple(self.warnings),
             seconds=loop.seconds,
         )
@@ -211,37 +236,49 @@ class _Job:
             folder.write_curve(records, {**content, "path": str(result.path), "run": str(result.run)})
         return result
 
+    def _measure_costs(self, network: BinaryNetwork) -> Costs:
+        """What its binary layers cost on this machine on one thread, beside a rest as it will be."""
+        feeds, model = self._feeds(FEEDS), network.model
+        if self._settings.rest == "static-int8":
+            model = self._int8_rests(model)[0].model
+        return measure_costs(self.plan.original, model, feeds, f"{len(feeds)} of the run's images")
+
     def _with_fastest_rest(
         self, model: ModelProto, before: Measured
     ) -> tuple[str | None, ModelProto, Measured]:
         """The fastest way to compute the layers that stay real, of those that lose little."""
-        # Here, not above: ONNX Runtime's quantizer takes a while to import.
-        from onnxbin.int8_rest import LARGEST_LOSS, candidates
-        from onnxbin.static_int8 import CALIBRATION
+        from onnxbin.int8_rest import LARGEST_LOSS
 
         goal, most = self._settings.until_ratio, self._settings.max_drop
-        images = self.images.training
-        feeds = [images.target.feed([images.tensor(i)]) for i in range(min(CALIBRATION, len(images)))]
-        found = in_first(
-            self.processes, lambda: candidates(with_rest_restored(model), feeds, self._listener.made_int8)
-        )
-        for candidate in found:
+        for candidate in in_first(self.processes, lambda: self._int8_rests(model)):
             if candidate.int8 is None:
                 break
             size = byte_size(candidate.model)
-            if goal is not None and size * goal > self._plan.original.file_bytes >= byte_size(model) * goal:
+            if goal is not None and size * goal > self.plan.original.file_bytes >= byte_size(model) * goal:
                 continue
             measured = self._measures.of(candidate.model)
             if before.kept - measured.kept <= LARGEST_LOSS and (most is None or 1 - measured.kept <= most):
                 return candidate.int8, candidate.model, measured
         return None, model, before
 
+    def _int8_rests(self, model: ModelProto) -> list[Candidate]:
+        """Ways to compute the layers that stay real, the fastest first."""
+        # Here, not above: ONNX Runtime's quantizer takes a while to import.
+        from onnxbin.int8_rest import candidates
+        from onnxbin.static_int8 import CALIBRATION
+
+        return candidates(with_rest_restored(model), self._feeds(CALIBRATION), self._listener.made_int8)
+
+    def _feeds(self, most: int) -> list[Feed]:
+        images = self.images.training
+        return [images.target.feed([images.tensor(i)]) for i in range(min(most, len(images)))]
+
     def _training(self) -> tuple[Processes, Callable[[], Trainer]]:
         """The processes that share the run, and what makes its trainer."""
         if self._settings.finetune is False:
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 raise OnnxbinError("--no-finetune has nothing to share out: start it as one process")
-            return Alone(), partial(Untrained, self._plan.prepared)
+            return Alone(), partial(Untrained, self.plan.prepared)
         try:
             from onnxbin.bridge.engine import Engine
             from onnxbin.bridge.trainer import NetworkTrainer
@@ -264,12 +301,23 @@ class _Job:
             )
         # Without a reference to this job: what it holds, images above all, goes with the last one.
         images = self.images.training
-        return engine, partial(NetworkTrainer, self._plan, self._settings, self._function, images, engine)
+        return engine, partial(NetworkTrainer, self.plan, self._settings, self._function, images, engine)
 
     def warn(self, text: str) -> None:
         """Tell, and keep for the result."""
         self.warnings.append(text)
         self._listener.warned(text)
+
+
+def _costs(settings: Settings, original: files.Model, layers: Sequence[str]) -> Costs | None:
+    """The costs that were given, which are of these layers of this model."""
+    if settings.costs is None:
+        return None
+    costs = read_costs(settings.costs)
+    if costs.model != original.sha256:
+        raise OnnxbinError(f"{settings.costs}: was measured of another model than {original.path}")
+    costs.of(layers)
+    return costs
 
 
 def _check_goal(folder: RunFolder, until_ratio: float | None, max_drop: float | None) -> None:

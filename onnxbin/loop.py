@@ -16,11 +16,14 @@ from dataclasses import replace
 import numpy as np
 from onnx import ModelProto
 
+from onnxbin.benchmark.costs import Costs
 from onnxbin.budget import Budget
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.images import ImageSet
+from onnxbin.inputs.auto import choose, damages
 from onnxbin.inputs.choice import choose_widths
 from onnxbin.inputs.network import BinaryNetwork
+from onnxbin.inputs.widths import Widths
 from onnxbin.large import byte_size
 from onnxbin.measures import Measures
 from onnxbin.plan import Plan
@@ -29,7 +32,7 @@ from onnxbin.processes import Processes, in_first
 from onnxbin.records import LAST_PHASE, Listener, Record, Step
 from onnxbin.run_folder import Arrays, End, Progress, RunFolder, Turn
 from onnxbin.settings import Settings
-from onnxbin.surgery import BinaryLayer, with_values
+from onnxbin.surgery import BinaryLayer, with_layers, with_values
 from onnxbin.trainer import Trainer, closed_form
 
 SAVED_EVERY = 30.0
@@ -39,7 +42,7 @@ SAVED_EVERY = 30.0
 class Loop:
     """One run through the layers and the last phase, and what it has reached.
 
-    images: to calibrate inputs with.
+    images: to calibrate inputs with. measure_costs: measures what the binary layers cost on this machine.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Loop:
         settings: Settings,
         measures: Measures,
         images: ImageSet,
+        measure_costs: Callable[[BinaryNetwork], Costs],
         make_trainer: Callable[[], Trainer],
         folder: RunFolder,
         processes: Processes,
@@ -58,6 +62,7 @@ class Loop:
         self._settings = settings
         self._measures = measures
         self._images = images
+        self._measure_costs = measure_costs
         self._make_trainer = make_trainer
         self._folder = folder
         self._processes = processes
@@ -97,7 +102,7 @@ class Loop:
             self._progress = replace(self._progress, end=end)
             if self.records and not self._progress.over:
                 self._run_last_phase()
-            return self._outcome(end)
+            return self._outcome()
         except KeyboardInterrupt:
             self.stopped = True
             if not self.records:
@@ -176,8 +181,10 @@ class Loop:
         if step is not None:
             self._work(step)
 
-    def _outcome(self, end: End) -> tuple[str, bool]:
+    def _outcome(self) -> tuple[str, bool]:
         """Why the run ended, and whether that is what was asked for, with what became of the inputs."""
+        end = self._progress.end
+        assert end is not None
         inputs, goal = self._settings.inputs, self._settings.until_ratio
         if inputs == "real" or not self.records:
             return end.reason, end.reached
@@ -217,7 +224,9 @@ class Loop:
             binary = self._trainer.binary()
             layers = [layer for layer in self._plan.layers if layer.name in binary]
             network = BinaryNetwork(self._model, binary, layers, self._images, self._processes)
-            widths = self._processes.agree(choose_widths(network, self._settings))
+            auto = self._settings.inputs == "auto"
+            chosen = self._choose_widths(network) if auto else choose_widths(network, self._settings)
+            widths = self._processes.agree(dict(chosen))
             self._trainer.quantize(network.with_inputs(widths))
             before, steps = None, 0
             if self._settings.finetune is not False:
@@ -379,6 +388,36 @@ class Loop:
             # What has been measured of this turn is half of it: all is built and measured once more.
             self._budget = Budget(settings.budget, self._trainer.rehearse(), 2 * seconds)
         return self._budget.steps(self.seconds, len(self.records), left)
+
+    def _choose_widths(self, network: BinaryNetwork) -> Widths:
+        """What `--inputs auto` comes to; where its goal is out of reach, the run's end says so."""
+        costs = in_first(self._processes, lambda: self._costs(network))
+        found = damages(network, self._measures.look, self._listener.widths_tried)
+        speedup, most = self._settings.speedup, self._settings.max_drop
+
+        def fits(widths: Widths) -> bool:
+            model = with_layers(network.model, network.with_inputs(widths))
+            return most is None or 1 - self._measures.of(model).kept <= most
+
+        choice = choose(costs, found, speedup=speedup, fits=fits)
+        if self._processes.rank == 0:
+            self._folder.write_widths(choice)
+        self._listener.widths_chosen(choice)
+        end = self._progress.end
+        if not choice.reached and end is not None:
+            fastest = costs.original / choice.fastest
+            reason = f"{end.reason}; --speedup {speedup:g} is out of reach: {fastest:.2f} times is the most"
+            self._progress = replace(self._progress, end=End(reason, False))
+        return choice.widths
+
+    def _costs(self, network: BinaryNetwork) -> Costs:
+        """Of the binary layers: those given or measured before, else measured now."""
+        costs = self._folder.read_costs()
+        if costs is not None and (self._settings.costs is not None or costs.covers(network.binary)):
+            return costs
+        costs = self._measure_costs(network)
+        self._folder.write_costs(costs)
+        return costs
 
     def _out_of_time(self, turns: int) -> bool:
         """Whether so many more, be they without training, would take longer than there is."""

@@ -85,13 +85,20 @@ class Measures:
 
     def first_look(self, model: ModelProto) -> float:
         """Agreement on a few of the images."""
-        return self._agreement(self._see(model, min(FIRST_LOOK, len(self._images))))
+        return self._agreement(self._first_sights(model))
+
+    def look(self, model: ModelProto) -> list[list[Float32]]:
+        """The compared outputs for each of these few."""
+        return [sight.outputs for sight in self._first_sights(model)]
 
     def verify(
         self, layer: ConvLayer, binary: BinaryLayer, run_layer: Callable[[str, Array], Array | None]
     ) -> float:
         """The difference of kernel, function and PyTorch module, see onnxbin.verify."""
         return self._verifier.check(layer, binary, run_layer)
+
+    def _first_sights(self, model: ModelProto) -> list[_Sight]:
+        return self._see(model, min(FIRST_LOOK, len(self._images)))
 
     def _agreement(self, found: list[_Sight]) -> float:
         expected = self._expected[: len(found)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxbin.images import Choice
+from onnxbin.inputs.auto import WidthChoice
 from onnxbin.inputs.widths import Widths, describe
 from onnxbin.layers import ConvLayer
 from onnxbin.plan import Plan
@@ -136,6 +137,12 @@ class Listener:
 
     def looked_at(self, done: int, total: int) -> None:
         """In choosing the next layer, so many of the candidates have been looked at."""
+
+    def widths_tried(self, done: int, total: int) -> None:
+        """For --inputs auto, so many widths of layers have been looked at."""
+
+    def widths_chosen(self, choice: WidthChoice) -> None:
+        """In the last phase, --inputs auto has chosen the width of each layer's input."""
 
     def step_started(self, step: Step) -> None:
         """A turn has begun."""

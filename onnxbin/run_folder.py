@@ -6,6 +6,8 @@
     finished.npz    the state of training after the last finished turn of a layer
     turn.npz        the state within the turn that is under way
     last.npz        that the last phase is over, and its record
+    costs.json      with --inputs auto: what layers cost, see onnxbin.benchmark.costs
+    widths.json     and what was chosen for them, see onnxbin.inputs.auto
 
 Every file is replaced atomically. `finished.npz` is what counts: it holds the records too, and is written
 last, so that a run that stopped anywhere goes on from the last whole turn, or from within the next. The last
@@ -35,7 +37,9 @@ import numpy.typing as npt
 from onnx import ModelProto
 
 from onnxbin import model as files
+from onnxbin.benchmark.costs import Costs, read_costs
 from onnxbin.errors import OnnxbinError, first_line
+from onnxbin.inputs.auto import WidthChoice
 from onnxbin.inputs.widths import Widths
 from onnxbin.records import Record, without_infinities
 from onnxbin.typed import typed
@@ -45,6 +49,7 @@ FORMAT = 2
 """Of the folder; raised when an older onnxbin could no longer read it rightly."""
 
 _STATES = ("finished.npz", "turn.npz", "last.npz")
+_OF_AUTO = ("costs.json", "widths.json")
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "torch", "lightning-fabric")
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -132,7 +137,10 @@ class RunFolder:
     def end(self) -> None:
         """Let other processes have the folder; one in which nothing was reached is removed."""
         if not (self._has_state() or self.curve.get("result")):
-            for path in (*self._steps(), *(self.path / name for name in ("curve.json", "run.json", "lock"))):
+            for path in (
+                *self._steps(),
+                *(self.path / name for name in (*_OF_AUTO, "curve.json", "run.json", "lock")),
+            ):
                 path.unlink(missing_ok=True)
             for folder in (self.path / "steps", self.path):
                 with contextlib.suppress(OSError):  # somebody else has put something there
@@ -236,8 +244,21 @@ class RunFolder:
 
     def forget_last_phase(self) -> None:
         """Drop it, and any turn that is under way."""
-        for name in ("last.npz", "turn.npz"):
+        for name in ("last.npz", "turn.npz", "widths.json"):
             (self.path / name).unlink(missing_ok=True)
+
+    def write_costs(self, costs: Costs) -> None:
+        """Keep what layers cost, so that the run comes to the same choice when it is resumed."""
+        costs.write(self.path / "costs.json")
+
+    def read_costs(self) -> Costs | None:
+        """What was kept; None where nothing was."""
+        path = self.path / "costs.json"
+        return read_costs(path) if path.exists() else None
+
+    def write_widths(self, choice: WidthChoice) -> None:
+        """Keep what was chosen, and why."""
+        files.write_atomically(self.path / "widths.json", choice.to_json().encode())
 
     def read_finished(self) -> tuple[Progress, Arrays] | None:
         """The state after the last finished turn of a layer; None before the first."""
@@ -253,7 +274,7 @@ class RunFolder:
 
     def _make_room(self) -> None:
         """Empty the folder of a finished run, or of one that has saved nothing."""
-        known = {"run.json", "curve.json", *_STATES, "lock", "steps", "report"}
+        known = {"run.json", "curve.json", *_STATES, *_OF_AUTO, "lock", "steps", "report"}
         strange = [p.name for p in self.path.iterdir() if p.name not in known and p.suffix != ".part"]
         if strange:
             raise OnnxbinError(
@@ -266,7 +287,7 @@ class RunFolder:
             )
         # The curve first: should this be stopped half-way, it names no step that is gone.
         self.write_curve(())
-        for path in (*(self.path / name for name in _STATES), *self._steps()):
+        for path in (*(self.path / name for name in (*_STATES, *_OF_AUTO)), *self._steps()):
             path.unlink(missing_ok=True)
 
     def _has_state(self) -> bool:

@@ -49,7 +49,9 @@ class Settings:
     rest: how the weights that stay real are stored, see
     onnxbin.rest; with "static-int8" their layers compute in int8, too, see onnxbin.int8_rest.
     inputs: how binary layers see their inputs after the last phase. gamma: of the hybrid choice, see
-    onnxbin.inputs.hybrid.
+    onnxbin.inputs.hybrid. speedup: of the automatic one, how many times as fast as the original the network
+    shall be, by the sum of measured times; without it, as fast as `max_drop` lets it be. costs: a file of
+    such times, see onnxbin.benchmark.costs; without it, they are measured on this machine.
     finetune: True for distillation from the original, False for none (torch is not needed then), a function
     of your own, or its name as "module:function".
     steps_per_layer: of fine-tuning, after each layer. last_steps: of the last phase, when no further layer is
@@ -75,6 +77,8 @@ class Settings:
     rest: Rest = "int8"
     inputs: Inputs = "real"
     gamma: float = GAMMA
+    speedup: float | None = None
+    costs: Path | str | None = None
     finetune: bool | str | FineTune = True
     steps_per_layer: int = STEPS_PER_LAYER
     last_steps: int = LAST_STEPS
@@ -111,6 +115,7 @@ class Settings:
             raise OnnxbinError(f"--gamma {self.gamma:g}: expected a number from 0 on")
         if self.gamma != GAMMA and self.inputs != "hybrid":
             raise OnnxbinError(f"--gamma {self.gamma:g}: goes with --inputs hybrid, not {self.inputs}")
+        self._check_auto()
         for name, least in (("steps_per_layer", 0), ("last_steps", 0), ("batch_size", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 option = "--" + name.replace("_", "-")
@@ -124,11 +129,24 @@ class Settings:
         """Of each weight."""
         return self.bases or 1
 
+    def _check_auto(self) -> None:
+        if self.speedup is not None and not 0 < self.speedup < float("inf"):
+            raise OnnxbinError(
+                f"--speedup {self.speedup:g}: expected more than 0; 2 means in half of the original's time"
+            )
+        if self.inputs == "auto":
+            if self.speedup is None and self.max_drop is None:
+                raise OnnxbinError("--inputs auto: give a goal, --speedup (2: twice as fast) or --max-drop")
+        elif self.speedup is not None or self.costs is not None:
+            option = "--costs" if self.speedup is None else "--speedup"
+            raise OnnxbinError(f"{option}: is for --inputs auto, which chooses a width for each layer")
+
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values, for `from_json`; paths become absolute, functions names."""
         content = dataclasses.asdict(self)
-        if self.images is not None:
-            content["images"] = str(Path(self.images).resolve())
+        for name in ("images", "costs"):
+            if content[name] is not None:
+                content[name] = str(Path(content[name]).resolve())
         if callable(self.finetune):
             content["finetune"] = f"{self.finetune.__module__}:{self.finetune.__qualname__}"
         return content

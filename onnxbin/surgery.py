@@ -279,6 +279,18 @@ def with_quantizers(proto: ModelProto, quantizers: Mapping[str, Quantizer]) -> M
     return model
 
 
+def with_layers(proto: ModelProto, layers: Mapping[str, BinaryLayer]) -> ModelProto:
+    """A copy of the model whose named binary layers have these quantisers, scales and biases."""
+    model = with_quantizers(proto, {name: layer.quantizer for name, layer in layers.items()})
+    names = layer_names(model)
+    values: dict[str, Array] = {}
+    for node in model.graph.node:
+        if node.domain == DOMAIN and names[node.output[0]] in layers:
+            layer = layers[names[node.output[0]]]
+            values |= {node.input[2]: layer.weight.scale, node.input[3]: layer.bias}
+    return with_values(model, values)
+
+
 def _drop_quantizers(model: ModelProto, nodes: Sequence[NodeProto]) -> None:
     """Take inputs and attributes of these nodes' quantizers away, and what nobody reads then."""
     unread: set[str] = set()

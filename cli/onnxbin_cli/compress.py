@@ -23,7 +23,7 @@ from onnxbin_cli.progress import CompressionProgress
 NOT_REACHED = 3
 """Exit status where the goal was not reached, but the best file was written."""
 
-_GOAL = ("until_ratio", "max_drop", "inputs", "gamma", "last_steps")
+_GOAL = ("until_ratio", "max_drop", "inputs", "gamma", "speedup", "costs", "last_steps")
 _WITH_RESUME = {*_GOAL, "resume", "output", "finetune", "as_json"}
 """Options that may be given when a run is taken up again; the others are those that it was begun with."""
 
@@ -78,8 +78,8 @@ _WITH_RESUME = {*_GOAL, "resume", "output", "finetune", "as_json"}
     type=click.Choice(get_args(Inputs)),
     default="real",
     show_default=True,
-    help="How binary layers see their inputs in the end: as they are, in so many bits, or some real and "
-    "others binary.",
+    help="How binary layers see their inputs in the end: as they are, in so many bits, some real and "
+    "others binary, or (auto) each in as many bits as its damage and its time suggest.",
 )
 @click.option(
     "--gamma",
@@ -88,6 +88,19 @@ _WITH_RESUME = {*_GOAL, "resume", "output", "finetune", "as_json"}
     show_default=True,
     metavar="G",
     help="With --inputs hybrid: a layer's error counts as G / its MACs in millions more.",
+)
+@click.option(
+    "--speedup",
+    type=float,
+    metavar="N",
+    help="With --inputs auto: be N times as fast as the original, with the least damage. Without: as fast as "
+    "--max-drop lets it be.",
+)
+@click.option(
+    "--costs",
+    type=click.Path(path_type=Path),
+    help="With --inputs auto: what layers cost on the device, by onnxbin profile there.  [default: measured "
+    "here, on one thread]",
 )
 @click.option(
     "--finetune",
@@ -151,6 +164,7 @@ def compress(
       onnxbin compress model.onnx --until-ratio 8 --no-finetune
       onnxbin compress --resume model.binary.run
       onnxbin compress --resume model.binary.run --inputs 4 --last-steps 300 -o four.onnx
+      onnxbin compress --resume model.binary.run --inputs auto --speedup 2 -o twice.onnx
     """
     if finetune and no_finetune:
         raise OnnxbinError("--finetune and --no-finetune exclude each other: give one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from onnxbin import Listener, Record, Step
+from onnxbin.inputs.auto import WidthChoice
 from onnxbin.inputs.widths import describe
 from onnxbin.plan import Plan
 from onnxbin.text import duration, file_size, printable, shape
 from onnxbin_cli.console import OutputConsole
+from onnxbin_cli.width_table import show
 
 
 class CompressionProgress(Listener):
@@ -62,6 +65,20 @@ class CompressionProgress(Listener):
         self._head()
         if total > 1:
             self._show("choosing a layer", done, total, "layers")
+
+    def widths_tried(self, done: int, total: int) -> None:
+        """The bar for the widths that are looked at."""
+        self._show("choosing inputs", done, total, "widths of layers")
+
+    def widths_chosen(self, choice: WidthChoice) -> None:
+        """A table of them."""
+        with contextlib.suppress(OSError):  # as in _print
+            show(choice, self._console)
+        if not choice.reached and choice.goal is not None:
+            self.warned(
+                f"--speedup {choice.original / choice.goal:g} is out of reach with inputs alone: what is not "
+                "binary takes its time; --rest static-int8, or more binary layers, may help"
+            )
 
     def made_int8(self, done: int, total: int) -> None:
         """The bar for the rest in int8."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,10 @@ class Costs:
             for layer in self.layers
         )
 
+    def covers(self, names: Iterable[str]) -> bool:
+        """Whether these layers are among those that were measured."""
+        return set(names) <= {layer.name for layer in self.layers}
+
     def of(self, names: Sequence[str]) -> list[LayerCost]:
         """These layers. Raises OnnxbinError where one was not measured."""
         known = {layer.name: layer for layer in self.layers}
@@ -128,7 +132,7 @@ def costs_from_json(content: Any) -> Costs:
         raise ValueError(f"threads is {costs.threads}, expected at least 1")
     expected = [width_name(width) for width in WIDTHS]
     _check_time("original", costs.original, 1e-9)
-    _check_time("rest", costs.rest)
+    _check_time("rest", costs.rest, 1e-9)
     for what, times in [("networks", costs.networks), *((i.name, i.binary) for i in layers)]:
         if set(times) != set(expected):
             raise ValueError(f"{what}: has widths {', '.join(times)[:40]}; expected {', '.join(expected)}")

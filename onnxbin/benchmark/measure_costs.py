@@ -34,6 +34,9 @@ from onnxbin.settings import Settings
 from onnxbin.surgery import binary_layers, with_quantizers
 from onnxbin.trainer import closed_form
 
+MICROSECOND = 1e-3
+"""In milliseconds."""
+
 Progress = Callable[[str], None]
 """Is told, in a few words, what is being measured."""
 
@@ -153,7 +156,7 @@ class _Times:
                 rest += node.median - own
         # The profiler counts in whole microseconds: what takes none may come out below zero.
         self.layers = {name: max(0.0, time) for name, time in sums.items()}
-        self.rest = max(0.0, rest)
+        self.rest = max(MICROSECOND, rest)
 
 
 def _quantizer(width: Width) -> Quantizer:

@@ -24,7 +24,7 @@ from onnxbin.surgery import BinaryLayer
 class BinaryNetwork:
     """model: the network as a file. binary: its binary layers, by name. layers: the same as convolutions.
 
-    images: to look at its inputs with. processes: share that.
+    images: to look at their inputs with. processes: share that.
     """
 
     model: ModelProto

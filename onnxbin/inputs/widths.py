@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxbin.operator import QuantInput, Quantizer, SignInput
 
-Inputs = Literal["real", "8", "4", "2", "1", "hybrid"]
+Inputs = Literal["real", "8", "4", "2", "1", "hybrid", "auto"]
 """What may be asked for: all inputs real, all of so many bits, or what a method says of each layer."""
 
 GAMMA = 25.0
@@ -37,6 +37,8 @@ def blanks(inputs: Inputs, channels: Mapping[str, int]) -> dict[str, Quantizer]:
     """
     if inputs == "real":
         return dict.fromkeys(channels)
+    if inputs == "auto":
+        inputs = "1"  # with a threshold for each channel, the largest
     if inputs != "hybrid":
         return {name: blank(int(inputs), count) for name, count in channels.items()}
     # A node of either kind, so that both functions are in the file.
