@@ -37,6 +37,10 @@ from onnxbin.trainer import closed_form
 MICROSECOND = 1e-3
 """In milliseconds."""
 
+BUSY, MOST_OF_ITS_OWN = 1.25, 0.02
+"""Where nodes take so many times as long as a run that is not profiled, and each so many milliseconds longer,
+it is not the profiler that takes the time, but other programs."""
+
 Progress = Callable[[str], None]
 """Is told, in a few words, what is being measured."""
 
@@ -147,6 +151,12 @@ class _Times:
         if lost:
             raise OnnxbinError(f"layer {lost[0]!r}: this ONNX Runtime does not say how long it takes")
         own = (found.total - latency) / max(1, len(found.nodes))
+        if found.total > BUSY * latency and own > MOST_OF_ITS_OWN:
+            raise OnnxbinError(
+                f"the machine is too busy to time layers: a run takes {latency:.1f} ms, but its nodes "
+                f"{found.total:.1f}; when it is idle, `onnxbin profile MODEL COMPRESSED -o costs.json` "
+                "measures them for --costs"
+            )
         sums = dict.fromkeys(names, 0.0)
         rest = 0.0
         for node in found.nodes:

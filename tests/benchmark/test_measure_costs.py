@@ -23,27 +23,35 @@ def compressed(original):
 
 
 def test_all_that_could_be_binary(original):
-    costs = profile_model(original, threads=2, runs=2)
+    costs = profile_model(original, threads=2)
     assert [layer.name for layer in costs.layers] == ["c1", "c2", "c3"]
     assert costs.threads == 2
 
 
 def test_the_layers_of_a_compressed_model(original, compressed):
-    costs = profile_model(original, compressed, runs=3)
+    costs = profile_model(original, compressed)
     assert [layer.name for layer in costs.layers] == ["c1", "c2"]
     assert costs.original > 0
     assert set(costs.networks) == {width_name(width) for width in WIDTHS}
 
 
+def test_a_busy_machine_is_not_taken_for_the_profiler():
+    found = Profile((NodeTime("Conv", "a", (30.0,)), NodeTime("Relu", None, (0.1,))), frozenset())
+    with pytest.raises(OnnxbinError, match="too busy"):
+        _Times(found, 3.0, ["a"])
+    tiny = Profile((NodeTime("Conv", "a", (0.030,)), NodeTime("Relu", None, (0.020,))), frozenset())
+    assert _Times(tiny, 0.020, ["a"]).layers["a"] == pytest.approx(0.015)
+
+
 def test_the_profilers_own_time_is_taken_off_each_node():
     nodes = [("Conv", "a"), ("Relu", "a"), ("Conv", "b"), ("MaxPool", None)]
-    times = [5.0, 2.0, 9.0, 3.0]
+    times = [0.05, 0.02, 0.09, 0.03]
     found = Profile(
         tuple(NodeTime(op, layer, (ms,)) for (op, layer), ms in zip(nodes, times, strict=True)), frozenset()
     )
-    parts = _Times(found, 15.0, ["a", "b"])
-    assert parts.layers == {"a": 5.0, "b": 8.0}
-    assert parts.rest == 2.0
+    parts = _Times(found, 0.15, ["a", "b"])
+    assert parts.layers == pytest.approx({"a": 0.05, "b": 0.08})
+    assert parts.rest == pytest.approx(0.02)
 
 
 def test_a_layer_that_is_not_seen_is_named():
