@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from onnxbin.operator import QuantInput, Quantizer, SignInput
 
-SMALLEST_STEP = 1e-12
-"""Below it training does not get: the operators want steps above zero, with finite inverses."""
+SMALLEST_STEP = 3e-39
+"""Steps do not get below it in training: the operators want them above zero, with finite inverses."""
 
 
 class _SignInput(torch.autograd.Function):
