@@ -28,7 +28,7 @@ from onnxbin.large import MESSAGE, byte_size
 from onnxbin.loop import Loop
 from onnxbin.measures import Measured, Measures
 from onnxbin.plan import Plan, plan
-from onnxbin.processes import Alone, Processes, in_first
+from onnxbin.processes import Alone, Processes, in_first, training_engine
 from onnxbin.records import Listener, Result
 from onnxbin.rest import with_rest_restored
 from onnxbin.run_folder import RunFolder, changed_versions, describe
@@ -279,17 +279,9 @@ class _Job:
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 raise OnnxbinError("--no-finetune has nothing to share out: start it as one process")
             return Alone(), partial(Untrained, self.plan.prepared)
-        try:
-            from onnxbin.bridge.engine import Engine
-            from onnxbin.bridge.trainer import NetworkTrainer
-        except ModuleNotFoundError as error:
-            if error.name not in ("torch", "lightning_fabric"):
-                raise
-            raise OnnxbinError(
-                "fine-tuning needs PyTorch and Lightning Fabric: `pip install 'onnxbin[finetune]'`, "
-                "or give --no-finetune"
-            ) from None
-        engine = Engine(self._settings.device)
+        engine = training_engine(self._settings.device)
+        from onnxbin.bridge.trainer import NetworkTrainer
+
         if engine.count > 1 and self._function is not None:
             raise OnnxbinError(
                 "--finetune: your own function trains in one process; start it without torchrun"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from onnxbin.errors import OnnxbinError
+
+if TYPE_CHECKING:
+    from onnxbin.bridge.engine import Engine
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -55,3 +58,17 @@ class Alone:
     def agree(self, value: Value) -> Value:
         """The value itself."""
         return value
+
+
+def training_engine(device: str) -> Engine:
+    """The processes that share training, and where they train; OnnxbinError where PyTorch is missing."""
+    try:
+        from onnxbin.bridge.engine import Engine
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "lightning_fabric"):
+            raise
+        raise OnnxbinError(
+            "fine-tuning needs PyTorch and Lightning Fabric: `pip install 'onnxbin[finetune]'`, "
+            "or give --no-finetune"
+        ) from None
+    return Engine(device)

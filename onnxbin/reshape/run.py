@@ -17,7 +17,7 @@ from onnxbin.errors import OnnxbinError
 from onnxbin.images import Choice
 from onnxbin.measures import Measured, Measures
 from onnxbin.plan import plan
-from onnxbin.processes import Alone
+from onnxbin.processes import Alone, training_engine
 from onnxbin.records import without_infinities
 from onnxbin.reshape.changes import Changes, changes
 from onnxbin.reshape.channels import Dependencies
@@ -230,16 +230,10 @@ def _check(
 
 
 def _engine(device: str) -> Engine:
-    try:
-        from onnxbin.bridge.engine import Engine
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "lightning_fabric"):
-            raise
-        raise OnnxbinError(
-            "fine-tuning needs PyTorch and Lightning Fabric: `pip install 'onnxbin[finetune]'`, "
-            "or give --no-finetune"
-        ) from None
-    return Engine(device)
+    engine = training_engine(device)
+    if engine.count > 1:
+        raise OnnxbinError("onnxbin reshape trains in one process; start it without torchrun")
+    return engine
 
 
 def _unchanged(network: Network, original: Network) -> list[str]:

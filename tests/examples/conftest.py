@@ -7,7 +7,7 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 STREET = EXAMPLES / "street"
-sys.path[:0] = [str(EXAMPLES / name) for name in ("street", "pedestrians", "own_loss", "inputs")]
+sys.path[:0] = [str(EXAMPLES / name) for name in ("street", "pedestrians", "own_loss", "inputs", "reshape")]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Is a shallower, wider network more accurate when it is binary? Measured on a small classifier.
 
-    python examples/reshape/experiment.py -o examples/reshape/results.json
+    python examples/reshape/shallow_and_wide.py -o examples/reshape/results.json
 
 For each seed: a classifier is trained, and a second one is made of it by `onnxbin.reshape`, of half the depth
 and the same multiply-accumulates. Then the 3x3 convolutions of both get 1-bit weights and 1-bit inputs and
