@@ -40,7 +40,7 @@ from onnxbin_cli.options import (
     type=float,
     default=2.0,
     show_default=True,
-    help="What the depth of each stage is divided by. 1 lists the stages.",
+    help="What the depth of each stage is divided by.",
 )
 @click.option(
     "--widths", type=Widths(), help="Widths of the stages, instead of those with which MACs stay the same."
@@ -51,7 +51,7 @@ from onnxbin_cli.options import (
     is_flag=False,
     flag_value=EPS,
     metavar="[EPS]",
-    help="Then leave out channels that show the same as others, clustered by a distance of "
+    help="After training, leave out channels that show the same as others, clustered by a distance of "
     f"{EPS} or as given, and train again.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would become of the stages; write nothing.")
@@ -85,6 +85,7 @@ def reshape(
 
     \b
     Examples:
+      onnxbin reshape model.onnx --dry-run --factor 1
       onnxbin reshape model.onnx --dry-run
       onnxbin reshape model.onnx -o wide.onnx --images photos/
       onnxbin reshape model.onnx --prune 0.01 --images photos/

@@ -46,11 +46,12 @@ class Dependencies:
     def __init__(self, network: Network, frozen: Mapping[int, str] | None = None) -> None:
         self.network = network
         self.made: dict[str, Channels] = {}
-        self.refused: dict[str, str] = {}
+        self.refused: set[str] = set()
         self._channels: dict[str, Channels] = {}
         self._same = _Unions()
         self._together = _Unions()
         self._reasons: list[tuple[Channels, str]] = []
+        self._title = ""  # of the node that is followed
         self._follow_graph()
         self._reasons += [(np.array([number]), reason) for number, reason in (frozen or {}).items()]
         self._frozen = self._frozen_bundles()
@@ -87,7 +88,7 @@ class Dependencies:
 
     def freeze(self, channels: Channels, reason: str) -> None:
         """They stay as they are."""
-        self._reasons.append((channels.ravel(), reason))
+        self._reasons.append((channels.ravel(), f"{self._title}: {reason}" if self._title else reason))
 
     def produce(self, name: str, count: int) -> Channels:
         """New channels, made by the node of this output."""
@@ -125,16 +126,17 @@ class Dependencies:
         for node in self.network.nodes:
             if node.op_type == "Constant" or node.op_type == "Shape":
                 continue
+            self._title = f"{node.op_type} {printable(self.network.name_of(node))}"
             try:
                 follow(node, self)
             except Refusal as refusal:
+                self.refused.add(node.output[0])
                 for name in node.output:
                     self._channels.pop(name, None)
-                title = f"{node.op_type} {printable(self.network.name_of(node))}"
-                self.refused[node.output[0]] = f"{title}: {refusal}"
                 for name in self.network.values_read(node):
                     if name in self._channels:
-                        self.freeze(self._channels[name], self.refused[node.output[0]])
+                        self.freeze(self._channels[name], str(refusal))
+        self._title = ""
         for name in sorted(self.network.outputs & self._channels.keys()):
             self.freeze(self._channels[name], f"they are output {printable(name)!r} of the network")
 

@@ -233,7 +233,8 @@ def _elementwise(node: NodeProto, flow: Flow) -> None:
         channels = _known(flow, name)
         channels = channels.reshape(*[1] * (len(shape) - channels.ndim), *channels.shape)
         result = channels if result is None else _met(flow, result, channels)
-    assert result is not None
+    if result is None:
+        raise Refusal("it computes a constant")
     flow.set(node.output[0], result)
     for slot, name in enumerate(node.input):
         if flow.network.is_constant(name):

@@ -123,6 +123,11 @@ def reshape(
         transformed = transform(
             job.original, job.measures.first_look, factor=factor, widths=widths, seed=wanted.seed
         )
+        if not (transformed.dropped or widths or dry_run):
+            raise OnnxbinError(
+                f"{original.path}: nothing to reshape: no stage has a part that keeps size and channels and "
+                f"could go at --factor {factor:g}"
+            )
         job.take("reshaped", transformed.network, transformed.left_alone)
     if prune is not None:
         smaller = pruned(job.network, job.images.training, prune)

@@ -53,15 +53,10 @@ def transform(
     agreement: of a changed network with the original, to choose the blocks that go. widths: of the stages
     that have a width of their own, in order, instead of those by formula; others have the channels of these.
     seed: of the noise on weights.
-    Raises OnnxbinError where there is nothing to reshape, or the widths do not fit the network.
+    Raises OnnxbinError where the widths do not fit the network.
     """
     original = network
     network, dropped = shallower(original, factor, agreement)
-    if not dropped and widths is None:
-        raise OnnxbinError(
-            f"nothing to reshape: no stage has a part that keeps size and channels and could go at "
-            f"--factor {factor:g}"
-        )
     homes = _homes(Dependencies(original))
     frozen: dict[int, str] = {}
     while True:

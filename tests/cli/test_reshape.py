@@ -30,6 +30,12 @@ def test_dry_run_prints_a_table_and_writes_nothing(onnxbin, street, tmp_path):
     assert "left alone: head32.conv" in result.stdout
 
 
+def test_factor_1_lists_the_stages(onnxbin, street):
+    result = onnxbin("reshape", street, "--dry-run", "--factor", "1")
+    assert result.returncode == 0, result.stderr
+    assert "112M > 112M (+0.0 %)" in result.stdout
+
+
 def test_the_file_is_what_json_says(onnxbin, street, tmp_path):
     target = tmp_path / "wide.onnx"
     result = onnxbin("reshape", street, "-o", target, "--no-finetune", "--json")

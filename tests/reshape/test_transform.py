@@ -131,8 +131,10 @@ def test_a_block_without_effect_changes_no_output(run):
 
 
 def test_nothing_to_reshape():
-    with pytest.raises(OnnxbinError, match="nothing to reshape"):
-        reshaped(Network(backbones.vgg((8, 16, 32))), first)
+    model = backbones.vgg((8, 16, 32))
+    result = reshaped(Network(model), first)
+    assert not result.dropped
+    assert result.changes.before == result.changes.after
 
 
 def test_another_number_of_widths(resnet18):
