@@ -11,6 +11,7 @@ import numpy.typing as npt
 from onnx import ModelProto
 
 from onnxbin.errors import OnnxbinError
+from onnxbin.fusion import fused
 from onnxbin.images import METADATA_KEY, Choice, choose
 from onnxbin.inputs.widths import Inputs, blanks
 from onnxbin.large import byte_size
@@ -59,7 +60,8 @@ class Plan:
     def build(self, real: Mapping[str, Array], binary: Mapping[str, BinaryLayer]) -> ModelProto:
         """The model as it is written: with these values of initializers, and these layers binary."""
         mixed = with_binary_layers(with_values(self.prepared, real), binary)
-        return with_rest_stored(mixed, self.rest, keep=[layer.weight for layer in self.layers if layer.fixed])
+        fixed = [layer.weight for layer in self.layers if layer.fixed]
+        return fused(with_rest_stored(mixed, self.rest, keep=fixed))
 
     def final_bytes(self, real: Mapping[str, Array], binary: Mapping[str, BinaryLayer]) -> int:
         """The size of that model's file when the inputs of its binary layers have got their widths."""

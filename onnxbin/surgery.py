@@ -25,8 +25,8 @@ from onnx_graphsurgeon.logger import G_LOGGER
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.large import array_of
 from onnxbin.model import opset
-from onnxbin.operator import OP_TYPES, BinaryWeight, QuantInput, Quantizer, SignInput, function
-from onnxbin.operator.function import DOMAIN, QUANT, REAL, SIGN, VERSION
+from onnxbin.operator import OP_TYPES, BinaryWeight, QuantInput, Quantizer, SignInput, functions
+from onnxbin.operator.function import DOMAIN, PARTS, QUANT, REAL, SIGN, VERSION
 
 LOWEST_IR_WITH_FUNCTIONS = 8
 
@@ -218,14 +218,14 @@ def with_binary_layers(proto: ModelProto, layers: Mapping[str, BinaryLayer]) -> 
         _turn_binary(convs[name], layer, tensors)
     graph.cleanup(remove_unused_graph_inputs=False)
     model = exported(graph, proto)
-    for layer in layers.values():
-        _provide_function(model, op_type(layer.quantizer))
+    provide_functions(model)
     return model
 
 
 def binary_layers(proto: ModelProto) -> dict[str, BinaryLayer]:
     """The nodes of our operator family in the main graph: what `with_binary_layers` wrote.
 
+    An activation that has become part of a node is not part of the layer.
     Raises OnnxbinError where one has inputs that are not stored in the model, or do not fit each other.
     """
     stored = {tensor.name: tensor for tensor in proto.graph.initializer}
@@ -307,10 +307,11 @@ def _drop_quantizers(model: ModelProto, nodes: Sequence[NodeProto]) -> None:
 
 
 def _quantizer(op: str, constants: Sequence[Array], attributes: Mapping[str, Any]) -> Quantizer:
-    if op == REAL:
+    base, _ = PARTS[op]
+    if base == REAL:
         return None
     step, zero = constants
-    return SignInput(step, zero) if op == SIGN else QuantInput(step, zero, attributes["x_bits"])
+    return SignInput(step, zero) if base == SIGN else QuantInput(step, zero, attributes["x_bits"])
 
 
 def op_type(quantizer: Quantizer) -> str:
@@ -339,12 +340,16 @@ def _turn_binary(node: gs.Node, layer: BinaryLayer, names: TensorNames) -> None:
     node.inputs = [node.inputs[0], *constants]
 
 
-def _provide_function(model: ModelProto, name: str) -> None:
-    """Let `model` run ops of this name: the function, its domain, an IR version that has functions."""
-    if any(f.domain == DOMAIN and f.name == name for f in model.functions):
-        return
-    version = opset(model)
-    model.functions.append(function(name, version))
-    if not any(entry.domain == DOMAIN for entry in model.opset_import):
+def provide_functions(model: ModelProto) -> None:
+    """Let `model`, in place, run the ops of ours in its main graph, also where there is no library.
+
+    That takes their functions, our domain, and an IR version that has functions.
+    """
+    used = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
+    present = {function.name for function in model.functions if function.domain == DOMAIN}
+    needed = functions(used, opset(model))
+    model.functions.extend(function for function in needed if function.name not in present)
+    if used and not any(entry.domain == DOMAIN for entry in model.opset_import):
         model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
-    model.ir_version = max(model.ir_version, LOWEST_IR_WITH_FUNCTIONS)
+    if used:
+        model.ir_version = max(model.ir_version, LOWEST_IR_WITH_FUNCTIONS)

@@ -1,5 +1,6 @@
 #include "conv_params.h"
 
+#include <cmath>
 #include <limits>
 
 namespace onnxbin {
@@ -22,6 +23,23 @@ void CheckList(const char* name, const std::vector<int64_t>& values, size_t coun
   throw InvalidModel(std::string("attribute ") + name + " is " + Join(values) + "; expected " +
                      std::to_string(count) + " integers from " + std::to_string(least) + " to " +
                      std::to_string(kMaxExtent));
+}
+
+void CheckActivation(const Activation& activation) {
+  const auto check = [](const char* name, float value) {
+    if (!std::isfinite(value)) {
+      throw InvalidModel(std::string("attribute ") + name + " is " + std::to_string(value) +
+                         "; expected a finite number");
+    }
+  };
+  if (activation.kind == Activation::Kind::kLeakyRelu) check("alpha", activation.slope);
+  if (activation.kind != Activation::Kind::kClip) return;
+  check("min", activation.least);
+  check("max", activation.most);
+  if (activation.least > activation.most) {
+    throw InvalidModel("attribute min is " + std::to_string(activation.least) + " and max " +
+                       std::to_string(activation.most) + "; expected min <= max");
+  }
 }
 
 }  // namespace
@@ -48,6 +66,8 @@ ConvParams MakeConvParams(InputKind input, const ConvAttributes& attributes, int
 
   ConvParams params;
   params.input = input;
+  CheckActivation(attributes.activation);
+  params.activation = attributes.activation;
   params.bases = bases;
   params.group = attributes.group;
   params.out_channels = out_channels;

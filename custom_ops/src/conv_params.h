@@ -20,6 +20,8 @@
 #include <string>
 #include <vector>
 
+#include "activation.h"
+
 namespace onnxbin {
 
 // Something in the model is wrong. The message says what was found and what was expected; who
@@ -40,7 +42,8 @@ struct ConvAttributes {
   std::vector<int64_t> weight_shape;
   std::vector<int64_t> strides{1, 1}, pads{0, 0, 0, 0}, dilations{1, 1};
   int64_t group = 1;
-  int64_t x_bits = 1;  // read by BinaryConvQuant alone
+  int64_t x_bits = 1;  // read for kQuant alone
+  Activation activation;
 };
 
 struct ConvParams {
@@ -51,6 +54,7 @@ struct ConvParams {
   int64_t out_channels = 0;    // M, of all groups
   int64_t group_channels = 0;  // input channels of one group
   std::array<int64_t, 2> kernel{}, stride{}, dilation{}, pad_begin{}, pad_end{};
+  Activation activation;
 
   int64_t in_channels() const { return group * group_channels; }
   int64_t group_outputs() const { return out_channels / group; }

@@ -75,7 +75,10 @@ struct OrtApi {
   OrtStatus*(ORT_API_CALL* GetTensorTypeAndShape)(const OrtValue* value,
                                                   OrtTensorTypeAndShapeInfo** out);
   // 66
-  void* unused_66[20];
+  void* unused_66[19];
+  // 85
+  OrtStatus*(ORT_API_CALL* KernelInfoGetAttribute_float)(const OrtKernelInfo* info,
+                                                         const char* name, float* out);
   // 86
   OrtStatus*(ORT_API_CALL* KernelInfoGetAttribute_int64)(const OrtKernelInfo* info,
                                                          const char* name, int64_t* out);

@@ -27,6 +27,7 @@ SAME_OFFSET(OrtApi, GetTensorElementType);
 SAME_OFFSET(OrtApi, GetDimensionsCount);
 SAME_OFFSET(OrtApi, GetDimensions);
 SAME_OFFSET(OrtApi, GetTensorTypeAndShape);
+SAME_OFFSET(OrtApi, KernelInfoGetAttribute_float);
 SAME_OFFSET(OrtApi, KernelInfoGetAttribute_int64);
 SAME_OFFSET(OrtApi, KernelContext_GetInput);
 SAME_OFFSET(OrtApi, KernelContext_GetOutput);

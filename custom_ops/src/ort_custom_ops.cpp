@@ -1,4 +1,4 @@
-// The three operators as ONNX Runtime sees them: registration, the making of kernels, runs.
+// The operators as ONNX Runtime sees them: registration, the making of kernels, runs.
 //
 // Nothing that throws leaves this file: every function that the runtime calls turns exceptions into
 // a status that names the node.
@@ -6,6 +6,8 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "binary_conv.h"
 #include "kernels/families.h"
@@ -22,8 +24,9 @@ enum Input : size_t { kX, kW, kScale, kBias, kXStep, kXZero };
 
 // The static members of one operator; OrtCustomOp must come first, the runtime knows no more.
 struct Operator : OrtCustomOp {
-  const char* name;
+  std::string name;
   InputKind input;
+  Activation::Kind activation;
 };
 
 // The session's own threads.
@@ -64,9 +67,9 @@ class Kernel {
  public:
   Kernel(const Operator& op, const OrtApi& api, const OrtKernelInfo* info) : api_(api) {
     const OrtNode node(api, info);
-    label_ = std::string(op.name) + " node '" + node.Name() + "': ";
+    label_ = op.name + " node '" + node.Name() + "': ";
     try {
-      Prepare(op.input, node);
+      Prepare(op, node);
     } catch (const std::exception& error) {
       throw std::runtime_error(label_ + error.what());
     }
@@ -83,7 +86,8 @@ class Kernel {
   }
 
  private:
-  void Prepare(InputKind input, const OrtNode& node) {
+  void Prepare(const Operator& op, const OrtNode& node) {
+    const InputKind input = op.input;
     constexpr ONNXTensorElementDataType kFloat = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
     ConvAttributes attributes;
     attributes.weight_shape = node.Integers("weight_shape");
@@ -92,6 +96,13 @@ class Kernel {
     if (node.Has("dilations")) attributes.dilations = node.Integers("dilations");
     if (node.Has("group")) attributes.group = node.Integer("group");
     if (input == InputKind::kQuant) attributes.x_bits = node.Integer("x_bits");
+    attributes.activation.kind = op.activation;
+    if (op.activation == Activation::Kind::kLeakyRelu) {
+      attributes.activation.slope = node.Float("alpha");
+    } else if (op.activation == Activation::Kind::kClip) {
+      attributes.activation.least = node.Float("min");
+      attributes.activation.most = node.Float("max");
+    }
 
     const Tensor w = node.Constant(kW, "W", ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8);
     if (w.shape.size() != 3 || w.shape[0] < 1) {
@@ -167,12 +178,15 @@ OrtStatus* Guarded(const OrtApi& api, const Body& body) noexcept {
   }
 }
 
-Operator MakeOperator(const char* name, InputKind input) {
+Operator MakeOperator(const std::string& name, InputKind input, Activation::Kind activation) {
   Operator op{};
   op.name = name;
   op.input = input;
+  op.activation = activation;
   op.version = kApiVersion;
-  op.GetName = [](const OrtCustomOp* self) { return static_cast<const Operator*>(self)->name; };
+  op.GetName = [](const OrtCustomOp* self) {
+    return static_cast<const Operator*>(self)->name.c_str();
+  };
   op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return nullptr; };
   op.GetInputTypeCount = [](const OrtCustomOp* self) -> size_t {
     return static_cast<const Operator*>(self)->input == InputKind::kReal ? kBias + 1 : kXZero + 1;
@@ -204,10 +218,26 @@ Operator MakeOperator(const char* name, InputKind input) {
   return op;
 }
 
-// They outlive every session, as the runtime wants.
-const Operator kBinaryConv = MakeOperator("BinaryConv", InputKind::kReal);
-const Operator kBinaryConvSign = MakeOperator("BinaryConvSign", InputKind::kSign);
-const Operator kBinaryConvQuant = MakeOperator("BinaryConvQuant", InputKind::kQuant);
+// One for each way to see the input and each activation, named after both.
+std::vector<Operator> MakeOperators() {
+  using Kind = Activation::Kind;
+  constexpr std::pair<const char*, InputKind> kInputs[] = {
+      {"BinaryConv", InputKind::kReal},
+      {"BinaryConvSign", InputKind::kSign},
+      {"BinaryConvQuant", InputKind::kQuant},
+  };
+  constexpr std::pair<const char*, Kind> kActivations[] = {
+      {"", Kind::kNone},     {"Relu", Kind::kRelu},           {"LeakyRelu", Kind::kLeakyRelu},
+      {"Clip", Kind::kClip}, {"HardSwish", Kind::kHardSwish}, {"Silu", Kind::kSilu},
+  };
+  std::vector<Operator> operators;
+  for (const auto& [name, input] : kInputs) {
+    for (const auto& [suffix, activation] : kActivations) {
+      operators.push_back(MakeOperator(std::string(name) + suffix, input, activation));
+    }
+  }
+  return operators;
+}
 
 }  // namespace
 }  // namespace onnxbin
@@ -226,8 +256,9 @@ OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* api_b
   return Guarded(*api, [&] {
     OrtCustomOpDomain* domain = nullptr;
     ThrowOnError(*api, api->CreateCustomOpDomain("onnxbin", &domain));
-    for (const Operator* op : {&kBinaryConv, &kBinaryConvSign, &kBinaryConvQuant}) {
-      ThrowOnError(*api, api->CustomOpDomain_Add(domain, op));
+    static const std::vector<Operator> operators = MakeOperators();  // outlive every session
+    for (const Operator& op : operators) {
+      ThrowOnError(*api, api->CustomOpDomain_Add(domain, &op));
     }
     ThrowOnError(*api, api->AddCustomOpDomain(options, domain));
   });

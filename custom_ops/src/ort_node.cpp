@@ -47,6 +47,15 @@ int64_t OrtNode::Integer(const char* attribute) const {
                      "expected an integer");
 }
 
+float OrtNode::Float(const char* attribute) const {
+  float value = 0;
+  OrtStatus* status = api_.KernelInfoGetAttribute_float(info_, attribute, &value);
+  if (!status) return value;
+  api_.ReleaseStatus(status);
+  throw InvalidModel(std::string("attribute ") + attribute +
+                     " is missing or of another type; expected a float");
+}
+
 std::vector<int64_t> OrtNode::Integers(const char* attribute) const {
   if (!Has(attribute)) {
     throw InvalidModel(std::string("attribute ") + attribute +

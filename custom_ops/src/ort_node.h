@@ -31,6 +31,7 @@ class OrtNode {
   std::string Name() const;
   bool Has(const char* attribute) const;
   int64_t Integer(const char* attribute) const;
+  float Float(const char* attribute) const;
   std::vector<int64_t> Integers(const char* attribute) const;
   // Input `index`, which must be a constant of type `type`; `name` is for messages.
   Tensor Constant(size_t index, const char* name, ONNXTensorElementDataType type) const;

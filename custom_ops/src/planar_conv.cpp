@@ -148,6 +148,7 @@ void PlanarConv::Run(const float* x, const ImageShape& x_shape, float* y, const 
       output.taps = params_.k();
       output.offsets = offsets.data();
       output.window = Window();
+      output.activation = params_.activation;
       for (int64_t group = params_.group * task / tasks; group < params_.group * (task + 1) / tasks;
            ++group) {
         for (int64_t i = 0; i < params_.group_channels; ++i) {

@@ -246,6 +246,7 @@ void TiledConv::RunIntegers(const OutputTile* tiles, int64_t count, const Image&
         epilogue.out = y;
         epilogue.channel_step = 1;
         epilogue.pixel_step = kernel_.panel;
+        epilogue.activation = Activation{};
       }
       kernel_.finish(sums, epilogue);
     }
@@ -288,6 +289,7 @@ Epilogue TiledConv::MakeEpilogue(const OutputTile& tile, const Image& image,
   epilogue.out = panel.y + tile.row * shape.width + tile.column;
   epilogue.channel_step = shape.height * shape.width;
   epilogue.pixel_step = tile.down ? shape.width : 1;
+  epilogue.activation = params_.activation;
   return epilogue;
 }
 

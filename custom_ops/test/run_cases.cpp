@@ -3,12 +3,13 @@
 //
 //   run_cases CASES OUTPUTS [THREADS]
 //
-// CASES, little-endian: int64 count; then for each case 21 int64 (input kind 0 real, 1 sign, 2
+// CASES, little-endian: int64 count; then for each case 22 int64 (input kind 0 real, 1 sign, 2
 // quant; x_bits; bases; N, C, H, W; weight_shape 4; strides 2; pads 4; dilations 2; group; length
-// of x_zero) and the arrays W, scale, bias, x_step [1], x_zero, X. OUTPUTS: for each case the
-// reference's output, float32. Exit status 1, with one line a case, where a family differs from the
-// reference by more than 1e-5 of the largest output, or is NaN elsewhere. With THREADS, each case
-// runs twice more, at the same time and in as many threads each: that must not change a bit.
+// of x_zero; kind of activation) and the arrays of an Activation's least, most and slope [3], W,
+// scale, bias, x_step [1], x_zero, X. OUTPUTS: for each case the reference's output, float32. Exit
+// status 1, with one line a case, where a family differs from the reference by more than 1e-5 of
+// the largest output before activation, or is NaN elsewhere. With THREADS, each case runs twice
+// more, at the same time and in as many threads each: that must not change a bit.
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -53,12 +54,16 @@ class Reader {
   size_t position_ = 0;
 };
 
-// NaN outputs must be NaN in both; the others must be close.
-bool Agree(const std::vector<float>& found, const std::vector<float>& expected) {
+float Largest(const std::vector<float>& values) {
   float largest = 0;
-  for (float value : expected) {
+  for (float value : values) {
     if (!std::isnan(value)) largest = std::max(largest, std::abs(value));
   }
+  return largest;
+}
+
+// NaN outputs must be NaN in both; the others must be close.
+bool Agree(const std::vector<float>& found, const std::vector<float>& expected, float largest) {
   for (size_t i = 0; i < expected.size(); ++i) {
     if (std::isnan(expected[i]) != std::isnan(found[i])) return false;
     if (!std::isnan(expected[i]) && !(found[i] == expected[i]) &&
@@ -108,14 +113,18 @@ int Main(const char* cases_path, const char* outputs_path, int threads) {
   std::printf("\n");
   int64_t failures = 0;
   for (int64_t index = 0; index < count; ++index) {
-    const std::vector<int64_t> h = cases.Array<int64_t>(21);
+    const std::vector<int64_t> h = cases.Array<int64_t>(22);
     const InputKind input = static_cast<InputKind>(h[0]);
+    const std::vector<float> bounds = cases.Array<float>(3);
+    const Activation activation{static_cast<Activation::Kind>(h[21]), bounds[0], bounds[1],
+                                bounds[2]};
     const ConvAttributes attributes{{h[7], h[8], h[9], h[10]},
                                     {h[11], h[12]},
                                     {h[13], h[14], h[15], h[16]},
                                     {h[17], h[18]},
                                     h[19],
-                                    h[1]};
+                                    h[1],
+                                    activation};
     const ConvParams params = MakeConvParams(input, attributes, h[2]);
     const ImageShape x_shape{h[3], h[4], h[5], h[6]};
     const ImageShape y_shape = OutputShape(params, x_shape);
@@ -159,8 +168,14 @@ int Main(const char* cases_path, const char* outputs_path, int threads) {
       }
     }
     const std::vector<float>& expected = results.back();  // the reference is the last
+    ConvParams plain = params;
+    plain.activation = Activation{};
+    std::vector<float> sums(expected.size());
+    MakeBinaryConv(plain, constants, *families.back())
+        ->Run(x.data(), x_shape, sums.data(), y_shape, Serial());
+    const float largest = std::max(Largest(sums), Largest(expected));
     for (size_t i = 0; i + 1 < families.size(); ++i) {
-      if (!Agree(results[i], expected)) report(families[i], "differs from the reference");
+      if (!Agree(results[i], expected, largest)) report(families[i], "differs from the reference");
     }
     outputs.write(reinterpret_cast<const char*>(expected.data()),
                   static_cast<std::streamsize>(expected.size() * sizeof(float)));

@@ -1,6 +1,7 @@
 """One meaning per op: a model as the interpreter wants it.
 
-1. Model-local functions are inlined, except those of the BinaryConv operators, which the bridge knows.
+1. Activations are taken out of BinaryConv operators; model-local functions are inlined, except those of these
+   operators, which the bridge knows.
 2. The graph is raised to opset 21. Later opsets change nothing that the op table knows, and are left alone.
 3. What the version converter leaves with the wrong meaning is mended.
 4. Ops that are not in the op table but that the ONNX standard itself defines by simpler ops are expanded.
@@ -25,6 +26,7 @@ from onnx import (
 
 from onnxbin.bridge import ops
 from onnxbin.errors import OnnxbinError, first_line
+from onnxbin.fusion import unfused
 from onnxbin.large import around, array_of, as_message
 from onnxbin.operator import DOMAIN
 from onnxbin.prepare import mend_resize
@@ -42,7 +44,7 @@ def upgrade(model: ModelProto) -> ModelProto:
     Raises OnnxbinError where the ONNX version converter cannot read the model.
     """
     result = ModelProto()
-    result.CopyFrom(model)
+    result.CopyFrom(unfused(model))
     if any(function.domain != DOMAIN for function in model.functions):
         ours = [(function.domain, function.name) for function in model.functions if function.domain == DOMAIN]
         result = around(lambda m: inliner.inline_selected_functions(m, ours, exclude=True), result)

@@ -18,6 +18,7 @@ from onnx import ModelProto
 from onnxbin.constants import with_stored_weights
 from onnxbin.errors import OnnxbinError
 from onnxbin.exchange.qonnx_ops import DOMAIN
+from onnxbin.fusion import unfused
 from onnxbin.operator import DOMAIN as OWN_DOMAIN
 from onnxbin.operator import QuantInput, SignInput
 from onnxbin.surgery import BinaryLayer, TensorNames, binary_layers, exported, imported, layer_names
@@ -27,6 +28,7 @@ VERSION = 1
 
 def to_qonnx(proto: ModelProto) -> ModelProto:
     """The model with its binary layers in the ops of QONNX. Raises OnnxbinError where it has none."""
+    proto = unfused(proto)
     layers = binary_layers(proto)
     if not layers:
         raise OnnxbinError("the model has no binary layer, so there is nothing to say in QONNX's ops")

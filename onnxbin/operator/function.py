@@ -4,16 +4,19 @@ A function body must import exactly the opset of the model it stands in, because
 opset; and it cannot branch, so each op of the family has a body of its own. Signs are unpacked in float
 arithmetic, which every runtime has: bit k of w is floor(w / 2^k) - 2 * floor(w / 2^(k+1)). Everything that
 depends on constants alone is folded when a runtime loads the model: the body then costs one float Conv.
+The body of an op with an activation calls the op without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import AttributeProto, FunctionProto, NodeProto, helper
+
+from onnxbin.operator.activation import ACTIVATIONS
 
 DOMAIN = "onnxbin"
 VERSION = 1
@@ -21,7 +24,9 @@ LOWEST_OPSET = 13
 """Below it ReduceSum and Unsqueeze take their axes as attributes; raise such models first."""
 
 REAL, SIGN, QUANT = "BinaryConv", "BinaryConvSign", "BinaryConvQuant"
-OP_TYPES = (REAL, SIGN, QUANT)
+PARTS = {base + name: (base, name) for base in (REAL, SIGN, QUANT) for name in ("", *ACTIVATIONS)}
+"""Every op of the family -> how it sees its input, one of the three above, and its activation or ""."""
+OP_TYPES = tuple(PARTS)
 
 _CONV_ATTRIBUTES = ("strides", "pads", "dilations", "group")
 
@@ -96,32 +101,66 @@ def _quant_input(body: _Body) -> str:
     return body("Mul", "x_step", body("Sub", q, "x_zero"))
 
 
+def _convolution(body: _Body, base: str) -> None:
+    """Y, what an op without activation computes."""
+    weight = _dense_weight(body)
+    value = "X" if base == REAL else _sign_input(body) if base == SIGN else _quant_input(body)
+    body("Conv", value, weight, "bias", out="Y")
+    for name in _CONV_ATTRIBUTES:
+        body.nodes[-1].attribute.append(_reference(name, name, _kind(name)))
+
+
+def _activated(body: _Body, base: str, activation: str, inputs: list[str], attributes: list[str]) -> None:
+    """Y, the activation of what the op without it computes."""
+    y = body(base, *inputs)
+    body.nodes[-1].domain = DOMAIN
+    body.nodes[-1].attribute.extend(_reference(name, name, _kind(name)) for name in attributes)
+    if activation == "Relu":
+        body("Relu", y, out="Y")
+    elif activation == "LeakyRelu":
+        body("LeakyRelu", y, out="Y")
+        body.nodes[-1].attribute.append(_reference("alpha", "alpha", AttributeProto.FLOAT))
+    elif activation == "Clip":
+        low, high = (body.attribute(name, AttributeProto.FLOAT, "value_float") for name in ("min", "max"))
+        body("Clip", y, low, high, out="Y")
+    elif activation == "HardSwish":  # an op of its own from opset 14 on
+        body("Mul", y, body("HardSigmoid", y, alpha=1 / 6, beta=0.5), out="Y")
+    else:
+        body("Mul", y, body("Sigmoid", y), out="Y")
+
+
+def _kind(attribute: str) -> AttributeProto.AttributeType:
+    return AttributeProto.INT if attribute in ("group", "x_bits") else AttributeProto.INTS
+
+
 def function(op_type: str, opset: int) -> FunctionProto:
-    """The body of one op of the family under the given opset of the standard domain (13 or later)."""
+    """The body of one op of the family under the given opset of the standard domain (13 or later).
+
+    That of an op with an activation calls the op without it, whose function the model must have too.
+    """
     if op_type not in OP_TYPES:
         raise ValueError(f"no such op: {op_type}")
     if opset < LOWEST_OPSET:
         raise ValueError(f"a function body needs opset {LOWEST_OPSET} or later, not {opset}")
-    body = _Body()
-    weight = _dense_weight(body)
+    base, activation = PARTS[op_type]
     inputs = ["X", "W", "scale", "bias"]
     attributes = ["weight_shape", *_CONV_ATTRIBUTES]
-    value = "X"
-    if op_type != REAL:
+    if base != REAL:
         inputs += ["x_step", "x_zero"]
-        value = _sign_input(body) if op_type == SIGN else _quant_input(body)
-    if op_type == QUANT:
+    if base == QUANT:
         attributes.append("x_bits")
-    body("Conv", value, weight, "bias", out="Y")
-    for name in _CONV_ATTRIBUTES:
-        kind = AttributeProto.INT if name == "group" else AttributeProto.INTS
-        body.nodes[-1].attribute.append(_reference(name, name, kind))
-    return helper.make_function(
-        DOMAIN,
-        op_type,
-        inputs,
-        ["Y"],
-        body.nodes,
-        [helper.make_opsetid("", opset)],
-        attributes,
-    )
+    body = _Body()
+    opsets = [helper.make_opsetid("", opset)]
+    if activation:
+        _activated(body, base, activation, inputs, attributes)
+        attributes += ACTIVATIONS[activation]
+        opsets.append(helper.make_opsetid(DOMAIN, VERSION))
+    else:
+        _convolution(body, base)
+    return helper.make_function(DOMAIN, op_type, inputs, ["Y"], body.nodes, opsets, attributes)
+
+
+def functions(op_types: Collection[str], opset: int) -> list[FunctionProto]:
+    """The bodies of these ops and of those that they call, see `function`."""
+    bases = {PARTS[op_type][0] for op_type in op_types}
+    return [function(op_type, opset) for op_type in OP_TYPES if op_type in bases or op_type in op_types]

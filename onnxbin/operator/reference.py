@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from onnxbin.operator.activation import Activation
 from onnxbin.operator.quantizer import Float32, Quantizer
 from onnxbin.operator.weight import BinaryWeight
 
@@ -20,14 +21,16 @@ def binary_conv(
     weight: BinaryWeight,
     bias: Float32,
     quantizer: Quantizer = None,
+    activation: Activation | None = None,
     *,
     strides: Sequence[int] = (1, 1),
     pads: Sequence[int] = (0, 0, 0, 0),
     dilations: Sequence[int] = (1, 1),
     group: int = 1,
 ) -> Float32:
-    """Conv(V, W') + bias with V = quantizer(x), W' = weight.dense(); a tap in the padding contributes 0.
+    """Conv(V, W') + bias, activated, with V = quantizer(x), W' = weight.dense().
 
+    A tap in the padding contributes 0.
     x: float32 [N, C, H, W]. bias: float32 [M]. pads: top, left, bottom, right, as in ONNX.
     Returns float32 [N, M, OH, OW]. Sums in float64, so that it is the more exact side of a comparison.
     """
@@ -49,4 +52,5 @@ def binary_conv(
             columns = slice(j * dilations[1], j * dilations[1] + (ow - 1) * strides[1] + 1, strides[1])
             taps = v[:, :, rows, columns].reshape(n, group, c, oh, ow)
             y += np.einsum("ngchw,gmc->ngmhw", taps, dense[:, :, :, i, j])
-    return (y.reshape(n, m, oh, ow) + bias.astype(np.float64)[:, None, None]).astype(np.float32)
+    biased = (y.reshape(n, m, oh, ow) + bias.astype(np.float64)[:, None, None]).astype(np.float32)
+    return biased if activation is None else activation(biased)

@@ -11,6 +11,8 @@ Floats = NDArray[np.float32]
 REAL, SIGN, QUANT = 0, 1, 2
 OPS = {REAL: "BinaryConv", SIGN: "BinaryConvSign", QUANT: "BinaryConvQuant"}
 
+ACTIVATIONS = ("", "Relu", "Clip", "LeakyRelu", "HardSwish", "Silu")  # in the order of Activation::Kind
+
 
 @dataclass(frozen=True)
 class Case:
@@ -29,6 +31,9 @@ class Case:
     batch: int = 1
     size: tuple[int, int] = (5, 5)
     per_channel: bool = False
+    activation: str = ""
+    alpha: float = 0.1  # of LeakyRelu
+    bounds: tuple[float, float] = (-1.5, 2.5)  # of Clip
     seed: int = 0
     special: float | None = field(default=None)  # written over one input
 
@@ -115,7 +120,21 @@ def input_values(case: Case, inputs: Tensors) -> NDArray[np.float64]:
     return values
 
 
-def expected(case: Case, inputs: Tensors) -> NDArray[np.float64]:
+def activated(case: Case, y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the contract's activations make of a convolution's outputs."""
+    with np.errstate(all="ignore"):
+        forms = {
+            "": y,
+            "Relu": np.maximum(y, 0),
+            "Clip": np.clip(y, *case.bounds),
+            "LeakyRelu": np.where(y < 0, np.float64(np.float32(case.alpha)) * y, y),
+            "HardSwish": y * np.clip(y / 6 + 0.5, 0, 1),
+            "Silu": y / (1 + np.exp(-y)),
+        }
+    return forms[case.activation]
+
+
+def convolved(case: Case, inputs: Tensors) -> NDArray[np.float64]:
     """Conv(V, W') + bias in float64: windows of the zero-padded V against unpacked signs."""
     m, k = case.weight_shape[0], int(np.prod(case.weight_shape[1:]))
     bits = np.unpackbits(inputs.w, axis=2, count=k, bitorder="little").astype(np.float64)
@@ -149,6 +168,8 @@ def write_cases(cases: list[Case], path: Path) -> None:
             inputs = tensors(case)
             header = [case.op, case.x_bits, case.bases, *case.x_shape, *case.weight_shape, *case.strides]
             header += [*case.pads, *case.dilations, case.group, inputs.x_zero.size]
+            header += [ACTIVATIONS.index(case.activation)]
             file.write(np.array(header, "<i8").tobytes())
+            file.write(np.array([*case.bounds, case.alpha], "<f4").tobytes())
             for array in (inputs.w, inputs.scale, inputs.bias, inputs.x_step, inputs.x_zero, inputs.x):
                 file.write(array.tobytes())

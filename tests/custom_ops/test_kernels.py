@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conv_cases import QUANT, REAL, SIGN, Case, expected, tensors, write_cases
+from conv_cases import ACTIVATIONS, QUANT, REAL, SIGN, Case, activated, convolved, tensors, write_cases
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -42,10 +42,11 @@ def check(runner: list[str], folder: Path, cases: list[Case], *options: str) -> 
     outputs = np.fromfile(folder / "outputs.bin", "<f4")
     start = 0
     for case in cases:
-        want = expected(case, tensors(case))
+        sums = convolved(case, tensors(case))
+        want = activated(case, sums)
         found = outputs[start : start + want.size].reshape(want.shape)
         start += want.size
-        finite = want[np.isfinite(want)]
+        finite = sums[np.isfinite(sums)]
         largest = np.abs(finite).max() if finite.size else 0.0
         np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-6 * largest, err_msg=repr(case))
     assert start == outputs.size
@@ -115,6 +116,30 @@ def test_shapes(runner: list[str], tmp_path: Path, op: int, x_bits: int) -> None
     check(runner, tmp_path, cases)
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS[1:])
+def test_activations(runner: list[str], tmp_path: Path, activation: str) -> None:
+    """In every way that outputs are stored: tiles along rows and down columns, bases, planes, strides."""
+    tiles = [replace(Case(), size=(3, w), group_channels=5, group_outputs=33) for w in (1, 3, 4, 7, 12, 29)]
+    others = [
+        replace(Case(), size=(17, 2), group_channels=9, group_outputs=20),
+        replace(Case(), bases=3, group_outputs=37, size=(6, 13)),
+        replace(Case(), kernel=(1, 1), pads=(0, 0, 0, 0), group_channels=70, group_outputs=40),
+        *(
+            replace(
+                Case(), group=3, group_channels=1, group_outputs=1, kernel=(k, k), strides=(s, s), size=(9, w)
+            )
+            for k, s, w in [(3, 1, 40), (3, 2, 9), (5, 1, 5), (2, 1, 20)]
+        ),
+    ]
+    cases = [
+        replace(case, op=op, x_bits=x_bits, activation=activation, seed=seed, alpha=alpha)
+        for seed, case in enumerate(tiles + others)
+        for op, x_bits in INPUTS
+        for alpha in ((0.1, -1.5) if activation == "LeakyRelu" else (0.1,))
+    ]
+    check(runner, tmp_path, cases)
+
+
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
 def test_special_inputs(runner: list[str], tmp_path: Path, special: float) -> None:
     """NaN is -s for signs, 0 for quanta, and spreads where inputs are real; infinities saturate."""
@@ -126,10 +151,11 @@ def test_special_inputs(runner: list[str], tmp_path: Path, special: float) -> No
         runner,
         tmp_path,
         [
-            replace(case, op=op, x_bits=x_bits, seed=seed)
+            replace(case, op=op, x_bits=x_bits, seed=seed, activation=activation)
             for case in shapes
             for op, x_bits in INPUTS
             for seed in range(4)
+            for activation in ACTIVATIONS
         ],
     )
 
@@ -178,6 +204,7 @@ def random_cases(draw: st.DrawFn) -> Case:
         batch=draw(st.integers(0, 2)),
         size=(draw(st.integers(1, 18)), draw(st.integers(1, 18))),
         per_channel=draw(st.booleans()),
+        activation=draw(st.sampled_from(ACTIVATIONS)),
         seed=draw(st.integers(0, 1000)),
     )
 

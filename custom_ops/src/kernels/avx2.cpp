@@ -147,10 +147,12 @@ void FinishTile8(const void* sums, const Epilogue& epilogue) {
     const OutputVectors<Step> outputs(sums, epilogue, lane);
     for (int four = 0; four < epilogue.pixels; four += 4) {
       const int p = four + 4 <= epilogue.pixels ? four : epilogue.pixels - 4;  // some twice
-      const __m256 row0 = outputs(p), row1 = outputs(p + 1);
-      const __m256 row2 = outputs(p + 2), row3 = outputs(p + 3);
-      const __m256 low01 = _mm256_unpacklo_ps(row0, row1), high01 = _mm256_unpackhi_ps(row0, row1);
-      const __m256 low23 = _mm256_unpacklo_ps(row2, row3), high23 = _mm256_unpackhi_ps(row2, row3);
+      __m256 rows[4] = {outputs(p), outputs(p + 1), outputs(p + 2), outputs(p + 3)};
+      Activate<4>(epilogue.activation, rows);
+      const __m256 low01 = _mm256_unpacklo_ps(rows[0], rows[1]);
+      const __m256 low23 = _mm256_unpacklo_ps(rows[2], rows[3]);
+      const __m256 high01 = _mm256_unpackhi_ps(rows[0], rows[1]);
+      const __m256 high23 = _mm256_unpackhi_ps(rows[2], rows[3]);
       const __m256 columns[4] = {
           _mm256_shuffle_ps(low01, low23, 0x44), _mm256_shuffle_ps(low01, low23, 0xee),
           _mm256_shuffle_ps(high01, high23, 0x44), _mm256_shuffle_ps(high01, high23, 0xee)};

@@ -124,6 +124,7 @@ void FinishTile16(const void* sums, const Epilogue& epilogue) {
     for (int p = 0; p < 16; ++p) {
       rows[p] = p < Step::kPixels ? outputs(p < epilogue.pixels ? p : 0) : _mm512_setzero_ps();
     }
+    Activate<Step::kPixels>(epilogue.activation, rows);
     Transpose16(rows);
     float* channel = epilogue.out + first * epilogue.channel_step;
     if (epilogue.lanes - first >= 16) {

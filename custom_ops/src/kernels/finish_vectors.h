@@ -64,7 +64,8 @@ void FinishTileVectors(const void* sums, const Epilogue& epilogue) {
     const int left = epilogue.lanes - first;
     const int lanes = left < Step::kLanes ? left : Step::kLanes;
     for (int p = 0; p < epilogue.pixels; ++p) {
-      const auto row = outputs(p);
+      auto row = outputs(p);
+      Activate<1>(epilogue.activation, &row);
       float* out = epilogue.out + first * epilogue.channel_step + p * epilogue.pixel_step;
       for (int lane = 0; lane < lanes; ++lane) out[lane * epilogue.channel_step] = row[lane];
     }

@@ -23,6 +23,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "activation.h"
+
 namespace onnxbin {
 
 constexpr int kMaxPanel = 32;   // lanes of the widest panel
@@ -72,7 +74,8 @@ struct Tile {
 // How the sums of a tile become outputs: per lane,
 //   out = start + sum                                                       for reals
 //   out = start + scale * (float(offset + factor * sum) - zero)             for bits and bytes
-// where start is the bias or, where several bases are summed, what came of those before.
+// where start is the bias or, where several bases are summed, what came of those before; then the
+// activation.
 struct Epilogue {
   int pixels, lanes;  // as in Tile
   int32_t factor;
@@ -83,6 +86,7 @@ struct Epilogue {
   const float* start;                  // [pixels, panel], or null for the bias
   float* out;                          // of lane 0 and pixel 0
   ptrdiff_t channel_step, pixel_step;  // floats from lane to lane, from pixel to pixel
+  Activation activation;
 };
 
 struct TileKernel {
@@ -117,6 +121,7 @@ struct PlanarInput {
 
 // The outputs of one channel from planes of floats that carry their padding with them:
 //   out[row, column] = bias + sum_t w[t] * x[row * stride * x_row + offsets[t] + column]
+// activated.
 // The planes may be read kPlanarSlack floats beyond their end.
 struct PlanarOutput {
   int64_t rows, columns;
@@ -128,6 +133,7 @@ struct PlanarOutput {
   const float* w;            // [taps]
   int window;  // where the taps are window x window pixels of one plane, row by row; else 0
   float bias;
+  Activation activation;
   float* out;  // [rows, columns]
 };
 constexpr int64_t kPlanarSlack = 16;

@@ -120,6 +120,7 @@ inline void PlanarBlock(const PlanarOutput& job, int64_t row, const int64_t (&co
   }
   ONNXBIN_UNROLL
   for (int r = 0; r < kRows; ++r) {
+    Activate<kVectors>(job.activation, sum[r]);
     ONNXBIN_UNROLL
     for (int v = 0; v < kVectors; ++v) {
       Step::StoreSome(job.out + (row + r) * job.columns + column[v], sum[r][v], job.columns);

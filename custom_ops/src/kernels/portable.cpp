@@ -182,6 +182,7 @@ void ComputePlane(const PlanarOutput& job) {
       const float* x = job.x + row * job.stride * job.x_row + job.offsets[tap];
       for (int64_t i = 0; i < job.columns; ++i) out[i] += w * x[i];
     }
+    for (int64_t i = 0; i < job.columns; ++i) Activate<1>(job.activation, out + i);
   }
 }
 

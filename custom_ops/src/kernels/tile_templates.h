@@ -22,15 +22,9 @@
 
 #include <utility>
 
+#include "kernels/activate.h"
 #include "kernels/kernel_family.h"
 
-#if defined(__clang__)
-#define ONNXBIN_UNROLL _Pragma("unroll")
-#elif defined(__GNUC__)
-#define ONNXBIN_UNROLL _Pragma("GCC unroll 32")
-#else
-#define ONNXBIN_UNROLL
-#endif
 #if defined(__GNUC__)
 #define ONNXBIN_PREFETCH(p) __builtin_prefetch(p, 0, 2)
 #else
@@ -166,8 +160,9 @@ void FinishTile(const void* sums, const Epilogue& epilogue) {
   for (int lane = 0; lane < epilogue.lanes; ++lane) {
     float* out = epilogue.out + lane * epilogue.channel_step;
     for (int p = 0; p < epilogue.pixels; ++p) {
-      out[p * epilogue.pixel_step] =
-          OutputOf<Step>(static_cast<const typename Step::Scalar*>(sums), epilogue, p, lane);
+      float y = OutputOf<Step>(static_cast<const typename Step::Scalar*>(sums), epilogue, p, lane);
+      Activate<1>(epilogue.activation, &y);
+      out[p * epilogue.pixel_step] = y;
     }
   }
 }
