@@ -2,7 +2,8 @@
 
 `fused` takes the activation, of one node or two, into the node before it where
 
-1. the convolution's output goes there and nowhere else: no other node, subgraph or output of the model sees it;
+1. the convolution's output goes there and nowhere else: no other node, subgraph or output of the model sees
+   it;
 2. it is one that the operators have (onnxbin.operator.activation), with bounds and slopes that are constants:
 
        Relu, LeakyRelu, HardSwish        as they are

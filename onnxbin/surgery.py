@@ -262,7 +262,7 @@ def with_quantizers(proto: ModelProto, quantizers: Mapping[str, Quantizer]) -> M
     }
     for name, quantizer in quantizers.items():
         node = binary[name]
-        node.op_type = op_type(quantizer)
+        node.op_type = op_type(quantizer) + PARTS[node.op_type][1]
         if quantizer is not None:
             weight = node.input[1].removesuffix(".signs")
             for slot, value in (("x_step", quantizer.step), ("x_zero", quantizer.zero)):
@@ -270,12 +270,10 @@ def with_quantizers(proto: ModelProto, quantizers: Mapping[str, Quantizer]) -> M
                 model.graph.initializer.append(onnx.numpy_helper.from_array(value, node.input[-1]))
         if isinstance(quantizer, QuantInput):
             node.attribute.append(onnx.helper.make_attribute("x_bits", quantizer.bits))
-    used = {node.op_type for node in binary.values()}
-    functions = [f for f in model.functions if f.domain != DOMAIN or f.name in used]
+    others = [function for function in model.functions if function.domain != DOMAIN]
     del model.functions[:]
-    model.functions.extend(functions)
-    for op in sorted(used):
-        _provide_function(model, op)
+    model.functions.extend(others)
+    provide_functions(model)
     return model
 
 

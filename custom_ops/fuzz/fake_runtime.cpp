@@ -88,6 +88,13 @@ OrtApi MakeApi() {
     return nullptr;
   };
 
+  api.KernelInfoGetAttribute_float = [](const OrtKernelInfo* info, const char* name,
+                                        float* out) -> OrtStatus* {
+    const OrtKernelInfo::Attribute* found = Find(info, name);
+    if (!found || found->type != OrtKernelInfo::Attribute::kFloat) return Fail("no such float");
+    *out = found->number;
+    return nullptr;
+  };
   api.KernelInfoGetAttribute_int64 = [](const OrtKernelInfo* info, const char* name,
                                         int64_t* out) -> OrtStatus* {
     const OrtKernelInfo::Attribute* found = Find(info, name);

@@ -25,8 +25,9 @@ struct OrtValue {
 
 struct OrtKernelInfo {
   struct Attribute {
-    enum { kInteger, kIntegers, kOther } type;
+    enum { kInteger, kIntegers, kFloat, kOther } type;
     std::vector<int64_t> values;
+    float number = 0;
   };
   std::map<std::string, Attribute> attributes;
   std::vector<OrtValue> inputs;  // X is left empty
@@ -45,7 +46,7 @@ constexpr char kNodeName[] = "fuzzed";
 
 const OrtApi& Api();
 
-// The operators that the library registers.
+// The operators that the library registers: those without activation come first.
 std::vector<const OrtCustomOp*> RegisteredOperators();
 
 // The message of a status, which is released; empty where it is null, which means success.

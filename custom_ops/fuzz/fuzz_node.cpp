@@ -25,6 +25,8 @@ constexpr int64_t kMostElements = 1 << 15, kMostProducts = 1 << 17;
 
 constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
 constexpr int64_t kInteger32 = std::numeric_limits<int32_t>::max();
+// The operators without activation.
+constexpr size_t kInputKinds = 3;
 // At and around the limits of the types; the factors of 2^63 - 1 that are extents of weights; of
 // some others the square overflows.
 constexpr int64_t kHostile[] = {
@@ -89,25 +91,31 @@ class Node {
  public:
   explicit Node(Bytes& bytes) : bytes_(bytes) {
     const std::vector<const OrtCustomOp*> operators = RegisteredOperators();
-    op_ = operators[static_cast<size_t>(bytes.Next()) % operators.size()];
+    const size_t number = static_cast<size_t>(bytes.Next()) % operators.size();
+    op_ = operators[number];
+    plain_ = operators[number % kInputKinds];
     Attributes();
     Constants();
   }
 
   void Run(const std::vector<std::string>& families) {
     const std::string& family = families[static_cast<size_t>(bytes_.Next()) % families.size()];
-    void* kernel = Make(family);
+    void* kernel = Make(op_, family);
     if (!kernel) return;
     OrtValue x;
     const OrtKernelContext found = Compute(kernel, Image(x));
     op_->KernelDestroy(kernel);
     if (!found.y.data || !sound_) return;
 
-    void* reference = Make("reference");
+    void* reference = Make(op_, "reference");
     Expect(reference, "the reference takes what others take", family);
     const OrtKernelContext expected = Compute(reference, &x);
     op_->KernelDestroy(reference);
-    Compare(found.y, expected.y, family);
+    void* plain = Make(plain_, "reference");
+    Expect(plain, "an operator without activation takes what one with it takes", family);
+    const OrtKernelContext sums = Compute(plain, &x);
+    plain_->KernelDestroy(plain);
+    Compare(found.y, expected.y, sums.y, family);
   }
 
  private:
@@ -132,6 +140,24 @@ class Node {
       attribute.values = {bytes_.Integer()};
       if (name == std::string("group")) group_ = attribute.values.front();
     }
+    const std::string op = op_->GetName(op_);
+    if (op.find("LeakyRelu") != std::string::npos) Float("alpha");
+    if (op.find("Clip") != std::string::npos) {
+      Float("min");
+      Float("max");
+    }
+  }
+
+  // From -2 to 2, mostly.
+  void Float(const char* name) {
+    const int byte = bytes_.Next();
+    if (byte >= 250) return;  // left out
+    auto& attribute = attributes_[name];
+    attribute.type = OrtKernelInfo::Attribute::kFloat;
+    attribute.number = static_cast<float>(byte % 65 - 32) / 16;
+    if (byte < 200) return;
+    attribute.number = kSpecial[static_cast<size_t>(byte) % std::size(kSpecial)];
+    sound_ = false;  // it may overflow, elsewhere in other kernels
   }
 
   // The shapes that fit the attributes, but where bytes say otherwise.
@@ -204,10 +230,10 @@ class Node {
   }
 
   // The kernel, or null where the node is refused.
-  void* Make(const std::string& family) {
+  void* Make(const OrtCustomOp* op, const std::string& family) {
     setenv("ONNXBIN_ISA", family.c_str(), 1);
     void* kernel = nullptr;
-    const std::string message = Message(op_->CreateKernelV2(op_, &Api(), &info_, &kernel));
+    const std::string message = Message(op->CreateKernelV2(op, &Api(), &info_, &kernel));
     CheckMessage(message);
     Expect(message.empty() == (kernel != nullptr), "a kernel or an error", message);
     return kernel;
@@ -233,22 +259,28 @@ class Node {
     Expect(message.find('\n') == std::string::npos, "an error is one line", message);
   }
 
-  void Compare(const OrtValue& found, const OrtValue& expected, const std::string& family) const {
+  // To 1e-5 of the largest output, before or after the activation.
+  void Compare(const OrtValue& found, const OrtValue& expected, const OrtValue& sums,
+               const std::string& family) const {
     Expect(found.shape == expected.shape, "all kernels give the same shape", family);
     const size_t count = static_cast<size_t>(found.elements());
-    std::vector<float> a(count), b(count);
     if (!count) return;
-    std::memcpy(a.data(), found.data.get(), count * sizeof(float));
-    std::memcpy(b.data(), expected.data.get(), count * sizeof(float));
+    const auto floats = [count](const OrtValue& value) {
+      std::vector<float> numbers(count);
+      std::memcpy(numbers.data(), value.data.get(), count * sizeof(float));
+      return numbers;
+    };
+    const std::vector<float> a = floats(found), b = floats(expected), before = floats(sums);
     float largest = 0;
     for (float value : b) largest = std::max(largest, std::abs(value));
+    for (float value : before) largest = std::max(largest, std::abs(value));
     for (size_t i = 0; i < count; ++i) {
       Expect(std::abs(a[i] - b[i]) <= 1e-5f * largest, "all kernels agree", family);
     }
   }
 
   Bytes& bytes_;
-  const OrtCustomOp* op_ = nullptr;
+  const OrtCustomOp *op_ = nullptr, *plain_ = nullptr;  // plain_ has no activation
   std::map<std::string, OrtKernelInfo::Attribute> attributes_;
   std::vector<int64_t> shape_, x_shape_;
   int64_t group_ = 1;

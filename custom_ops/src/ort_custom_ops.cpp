@@ -231,8 +231,8 @@ std::vector<Operator> MakeOperators() {
       {"Clip", Kind::kClip}, {"HardSwish", Kind::kHardSwish}, {"Silu", Kind::kSilu},
   };
   std::vector<Operator> operators;
-  for (const auto& [name, input] : kInputs) {
-    for (const auto& [suffix, activation] : kActivations) {
+  for (const auto& [suffix, activation] : kActivations) {
+    for (const auto& [name, input] : kInputs) {
       operators.push_back(MakeOperator(std::string(name) + suffix, input, activation));
     }
   }

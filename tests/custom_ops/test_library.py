@@ -13,10 +13,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conv_cases import OPS, QUANT, REAL, SIGN, Case, Tensors, expected, tensors
+from conv_cases import ACTIVATIONS, OPS, QUANT, REAL, SIGN, Case, Tensors, activated, convolved, tensors
 from onnx import helper, numpy_helper
 
-from onnxbin.operator import function
+from onnxbin.operator import functions
 
 INPUTS = [(REAL, 1), (SIGN, 1), (QUANT, 2), (QUANT, 4), (QUANT, 8)]
 CASE = Case(op=QUANT, x_bits=4, group=2, group_channels=5, group_outputs=3, batch=2, size=(6, 7))
@@ -33,13 +33,16 @@ def build_model(
         "dilations": case.dilations,
         "group": case.group,
         **({"x_bits": case.x_bits} if case.op == QUANT else {}),
+        **({"alpha": case.alpha} if case.activation == "LeakyRelu" else {}),
+        **(dict(zip(("min", "max"), case.bounds, strict=True)) if case.activation == "Clip" else {}),
         **(attributes or {}),
     }
     values = {name: value for name, value in values.items() if value is not None}
     arrays = {"W": inputs.w, "scale": inputs.scale, "bias": inputs.bias}
     if case.op != REAL:
         arrays |= {"x_step": inputs.x_step, "x_zero": inputs.x_zero}
-    node = helper.make_node(OPS[case.op], ["X", *arrays], ["Y"], name="node", domain="onnxbin", **values)
+    op = OPS[case.op] + case.activation
+    node = helper.make_node(op, ["X", *arrays], ["Y"], name="node", domain="onnxbin", **values)
     graph_inputs = [helper.make_tensor_value_info("X", onnx.TensorProto.FLOAT, ["n", "c", "h", "w"])]
     if not constant:
         graph_inputs.append(helper.make_tensor_value_info("W", onnx.TensorProto.UINT8, inputs.w.shape))
@@ -64,9 +67,10 @@ def open_session(library: Path, model: bytes, threads: int = 1) -> onnxruntime.I
 
 
 def assert_right(case: Case, inputs: Tensors, found: np.ndarray) -> None:
-    want = expected(case, inputs)
+    sums = convolved(case, inputs)
+    want = activated(case, sums)
     assert found.shape == want.shape
-    np.testing.assert_allclose(found, want, rtol=0, atol=1e-5 * np.abs(want).max(initial=0))
+    np.testing.assert_allclose(found, want, rtol=0, atol=1e-5 * np.abs(sums).max(initial=0))
 
 
 @pytest.mark.parametrize(("op", "x_bits"), INPUTS)
@@ -117,22 +121,23 @@ def test_attributes_are_optional_as_in_conv(library: Path) -> None:
 
 
 @pytest.mark.parametrize(("op", "x_bits"), INPUTS)
-def test_kernel_and_function_body_agree(library: Path, op: int, x_bits: int) -> None:
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_kernel_and_function_body_agree(library: Path, op: int, x_bits: int, activation: str) -> None:
     """Where the library is registered its kernel runs; where not, the model-local function does."""
     case = Case(op=op, x_bits=x_bits, bases=2, group=2, group_channels=35, group_outputs=9, size=(8, 9))
+    case = replace(case, activation=activation)
     inputs = tensors(case)
     model = onnx.load_from_string(build_model(case, inputs))
-    model.functions.append(function(OPS[op], 17))
+    model.functions.extend(functions([OPS[op] + activation], 17))
     stock = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     ours = open_session(library, model.SerializeToString())
-    want = stock.run(None, {"X": inputs.x})[0]
-    found = ours.run(None, {"X": inputs.x})[0]
-    np.testing.assert_allclose(found, want, rtol=0, atol=1e-5 * np.abs(want).max())
+    for session in (stock, ours):
+        assert_right(case, inputs, session.run(None, {"X": inputs.x})[0])
 
 
 def test_kernel_goes_before_the_function_body(library: Path) -> None:
     model = onnx.load_from_string(build_model(CASE, tensors(CASE), {"x_bits": 3}))  # the body would take it
-    model.functions.append(function(OPS[QUANT], 17))
+    model.functions.extend(functions([OPS[QUANT]], 17))
     with pytest.raises(Exception, match="attribute x_bits is 3"):
         open_session(library, model.SerializeToString())
 

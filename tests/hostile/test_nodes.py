@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from library_builds import build
 from onnx import helper, numpy_helper
 
-from onnxbin.operator import BinaryWeight, QuantInput, SignInput, binary_conv
+from onnxbin.operator import ACTIVATIONS, Activation, BinaryWeight, QuantInput, SignInput, binary_conv
+from onnxbin.operator.function import PARTS
 
 SECONDS = 60
 
@@ -86,6 +87,7 @@ FLOATS = [np.nan, np.inf, -np.inf, 0.0, -0.0, -1.0, 1e-45, 1e-39, 3.4e38]
 def nodes(draw):
     """A small sound node of any kind: its attributes and inputs, to be spoiled."""
     op = draw(st.sampled_from(OPS))
+    activation = draw(st.sampled_from(["", *ACTIVATIONS]))
     group, channels, outputs = (draw(st.integers(1, 3)) for _ in range(3))
     kernel, size = ([draw(st.integers(1, 3)) for _ in range(2)] for _ in range(2))
     m, bases = group * outputs, draw(st.integers(1, 2))
@@ -107,8 +109,10 @@ def nodes(draw):
         inputs |= {"x_step": np.array([0.5], np.float32), "x_zero": np.array([1.0], np.float32)}
     if op == OPS[2]:
         attributes["x_bits"] = draw(st.sampled_from([2, 4, 8]))
+    bounds = {"alpha": draw(st.sampled_from([0.1, 0.0, -2.0])), "min": -1.0, "max": 6.0}
+    attributes |= {name: bounds[name] for name in ACTIVATIONS.get(activation, ())}
     x = rng.normal(size=(1, group * channels, size[0] + 4, size[1] + 4)).astype(np.float32)
-    return op, attributes, inputs, x
+    return op + activation, attributes, inputs, x
 
 
 INTEGERS = st.one_of(st.integers(-3, 40), st.sampled_from(HOSTILE), st.integers(-(2**63), 2**63 - 1))
@@ -126,6 +130,8 @@ def spoiled(draw):
             value = attributes[name]
             if kind == "type":
                 attributes[name] = draw(st.sampled_from([[1.0, 2.0], "text", 1.5, None]))
+            elif isinstance(value, float):
+                attributes[name] = draw(st.sampled_from(FLOATS))
             elif not isinstance(value, list):
                 attributes[name] = draw(INTEGERS)
             elif kind == "entry" and value:
@@ -163,14 +169,17 @@ def model_of(op, attributes, inputs):
 
 
 def expected(attributes, inputs, x, op):
+    """The output, before and after the activation."""
+    base, activation = PARTS[op]
     quantizer = None
-    if op == OPS[1]:
+    if base == OPS[1]:
         quantizer = SignInput(inputs["x_step"], inputs["x_zero"])
-    elif op == OPS[2]:
+    elif base == OPS[2]:
         quantizer = QuantInput(inputs["x_step"], inputs["x_zero"], attributes["x_bits"])
     weight = BinaryWeight.from_packed(inputs["W"], inputs["scale"], tuple(attributes["weight_shape"]))
     geometry = {name: attributes[name] for name in ("strides", "pads", "dilations", "group")}
-    return binary_conv(x, weight, inputs["bias"], quantizer, **geometry)
+    sums = binary_conv(x, weight, inputs["bias"], quantizer, **geometry)
+    return sums, Activation(activation, attributes)(sums) if activation else sums
 
 
 SETTINGS = settings(
@@ -207,8 +216,8 @@ def test_spoiled_nodes(node, case):
 def test_sound_nodes(node, case):
     op, attributes, inputs, x = case
     answer = node.run(model_of(op, attributes, inputs).SerializeToString(), x)
-    want = expected(attributes, inputs, x, op)
-    np.testing.assert_allclose(answer, want, rtol=0, atol=1e-5 * np.abs(want).max())
+    sums, want = expected(attributes, inputs, x, op)
+    np.testing.assert_allclose(answer, want, rtol=0, atol=2e-5 * np.abs(sums).max())
 
 
 @settings(SETTINGS, max_examples=200 * FACTOR)
@@ -254,6 +263,33 @@ def test_overflows(node, op, attributes, says):
     assert says in answer
 
 
+@pytest.mark.parametrize(
+    ("activation", "attributes", "says"),
+    [
+        ("LeakyRelu", {}, "attribute alpha is missing or of another type; expected a float"),
+        ("LeakyRelu", {"alpha": 1}, "attribute alpha is missing or of another type"),
+        ("LeakyRelu", {"alpha": np.nan}, "attribute alpha is"),
+        ("LeakyRelu", {"alpha": np.inf}, "attribute alpha is inf; expected a finite number"),
+        ("Clip", {"min": 0.0}, "attribute max is missing"),
+        ("Clip", {"max": 0.0}, "attribute min is missing"),
+        ("Clip", {"min": -np.inf, "max": 0.0}, "attribute min is -inf; expected a finite number"),
+        ("Clip", {"min": 0.0, "max": np.inf}, "attribute max is inf; expected a finite number"),
+        ("Clip", {"min": 1.0, "max": 0.5}, "attribute min is 1.000000 and max 0.500000; expected min <= max"),
+    ],
+)
+def test_activations(node, activation, attributes, says):
+    op = OPS[0] + activation
+    attributes = {"weight_shape": [2, 3, 3, 3], **attributes}
+    inputs = {
+        "W": np.zeros((1, 2, 4), np.uint8),
+        "scale": np.ones((1, 2), np.float32),
+        "bias": np.ones(2, np.float32),
+    }
+    answer = node.run(model_of(op, attributes, inputs).SerializeToString(), np.ones((1, 3, 5, 5), np.float32))
+    assert f"{op} node 'node': " in answer
+    assert says in answer
+
+
 @pytest.mark.parametrize("op", OPS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_scales_must_be_finite(node, op, value):
@@ -293,6 +329,6 @@ def test_far_strides_and_pads(node, op, group, channels):
     x = rng.normal(size=(1, group * channels, 1, 90)).astype(np.float32)
     answer = node.run(model_of(op, attributes, inputs).SerializeToString(), x)
     near = {**attributes, "strides": [1, 1], "pads": [0, 0, 1, 1], "dilations": [1, 1]}
-    want = expected(near, inputs, x, op)[:, :, :1, :1]  # the only window that sees the image
+    want = expected(near, inputs, x, op)[0][:, :, :1, :1]  # the only window that sees the image
     np.testing.assert_allclose(answer[:, :, 1:2, 1:2], want, rtol=0, atol=1e-5 * np.abs(want).max())
     assert (answer[:, :, 0] == 1).all()

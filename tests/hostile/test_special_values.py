@@ -14,7 +14,7 @@ from library_builds import build
 from test_nodes import OPS, model_of
 
 from onnxbin.bridge import BinaryConv2d
-from onnxbin.operator import BinaryWeight, QuantInput, SignInput, binary_conv, function
+from onnxbin.operator import Activation, BinaryWeight, QuantInput, SignInput, binary_conv, functions
 
 LEAST = np.float32(1.4e-45)  # the smallest number above 0
 MOST = np.finfo(np.float32).max
@@ -67,8 +67,8 @@ def image(special, everywhere):
     return x
 
 
-def outputs(library, monkeypatch, quantizer, shape, x):
-    """The output of all that computes, by its name; NumPy's is the first."""
+def outputs(library, monkeypatch, quantizer, shape, x, activation=None):
+    """The output of all that computes, by its name; NumPy's is the first. PyTorch's layers are without."""
     group, channels, count = shape
     rng = np.random.default_rng(2)
     signs = rng.choice(np.array([-1, 1], np.int8), (2, group * count, channels, 3, 3))
@@ -84,12 +84,15 @@ def outputs(library, monkeypatch, quantizer, shape, x):
         inputs |= {"x_step": quantizer.step, "x_zero": quantizer.zero}
     if isinstance(quantizer, QuantInput):
         attributes["x_bits"] = quantizer.bits
+    if activation is not None:
+        op += activation.name
+        attributes |= activation.attributes
     model = model_of(op, attributes, inputs)
-    model.functions.append(function(op, 17))
+    model.functions.extend(functions([op], 17))
     content = model.SerializeToString()
 
     with np.errstate(all="ignore"):
-        found = {"NumPy": binary_conv(x, weight, bias, quantizer, **geometry)}
+        found = {"NumPy": binary_conv(x, weight, bias, quantizer, activation, **geometry)}
     for family in families(library):
         monkeypatch.setenv("ONNXBIN_ISA", family)
         options = onnxruntime.SessionOptions()
@@ -98,6 +101,8 @@ def outputs(library, monkeypatch, quantizer, shape, x):
         monkeypatch.delenv("ONNXBIN_ISA")
     stock = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     found["function body"] = stock.run(None, {"X": x})[0]
+    if activation is not None:
+        return found
     with torch.no_grad():
         module = BinaryConv2d(weight, bias, quantizer=quantizer, **geometry)
         found["PyTorch"] = module(torch.from_numpy(x)).numpy()
@@ -123,6 +128,31 @@ def test_all_agree(library, monkeypatch, shape, form, kind, everywhere):
     tolerance = 1e-5 * finite + 128 * float(LEAST)
     for name, found in others:
         np.testing.assert_allclose(found, want, rtol=0, atol=tolerance, err_msg=name)
+
+
+ACTIVATIONS = [
+    Activation("Relu"),
+    Activation("LeakyRelu", {"alpha": 0.1}),
+    Activation("LeakyRelu", {"alpha": 0.0}),
+    Activation("Clip", {"min": 0.0, "max": 6.0}),
+    Activation("HardSwish"),
+    Activation("Silu"),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda activation: activation.name)
+@pytest.mark.parametrize("kind", ["NaN", "infinity", "-infinity", "both infinities", "denormals"])
+def test_activations_agree(library, monkeypatch, shape, activation, kind):
+    """A NaN stays one in each; infinities go where IEEE arithmetic sends them."""
+    x = image(SPECIAL[kind], everywhere=False)
+    arguments = (library, monkeypatch, None, SHAPES[shape], x)
+    sums = outputs(*arguments)["NumPy"]
+    expected, *others = outputs(*arguments, activation).items()
+    assert np.isnan(expected[1][np.isnan(sums)]).all()
+    tolerance = 1e-5 * np.abs(sums[np.isfinite(sums)]).max(initial=0)
+    for name, found in others:
+        np.testing.assert_allclose(found, expected[1], rtol=0, atol=tolerance, err_msg=name)
 
 
 VALUES = {

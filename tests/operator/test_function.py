@@ -4,14 +4,28 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from onnxbin.operator import DOMAIN, VERSION, BinaryWeight, QuantInput, SignInput, binary_conv, function
-from onnxbin.operator.function import LOWEST_OPSET, QUANT, REAL, SIGN
+from onnxbin.operator import (
+    ACTIVATIONS,
+    DOMAIN,
+    OP_TYPES,
+    VERSION,
+    Activation,
+    BinaryWeight,
+    QuantInput,
+    SignInput,
+    binary_conv,
+    function,
+    functions,
+)
+from onnxbin.operator.function import LOWEST_OPSET, PARTS, QUANT, REAL, SIGN
 
 NEWEST_OPSET_OF_RUNTIME = 24
+BOUNDS = {"alpha": 0.2, "min": -0.5, "max": 1.25}
 
 
 def one_node_model(op_type, weight, bias, quantizer, x_shape, *, opset=LOWEST_OPSET, **attributes):
@@ -20,8 +34,10 @@ def one_node_model(op_type, weight, bias, quantizer, x_shape, *, opset=LOWEST_OP
     attributes |= {"weight_shape": weight.shape}
     if quantizer is not None:
         inputs |= {"x_step": quantizer.step, "x_zero": quantizer.zero}
-    if op_type == QUANT:
+    base, activation = PARTS[op_type]
+    if base == QUANT:
         attributes["x_bits"] = quantizer.bits
+    attributes |= {name: BOUNDS[name] for name in ACTIVATIONS.get(activation, ())}
     node = helper.make_node(op_type, ["X", *inputs], ["Y"], name="node", domain=DOMAIN, **attributes)
     graph = helper.make_graph(
         [node],
@@ -34,7 +50,7 @@ def one_node_model(op_type, weight, bias, quantizer, x_shape, *, opset=LOWEST_OP
         graph,
         ir_version=8,
         opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, VERSION)],
-        functions=[function(op_type, opset)],
+        functions=functions([op_type], opset),
     )
 
 
@@ -43,7 +59,13 @@ def run(model, x):
     return session.run(None, {"X": x})[0]
 
 
+def activation_of(op_type):
+    name = PARTS[op_type][1]
+    return Activation(name, {key: BOUNDS[key] for key in ACTIVATIONS[name]}) if name else None
+
+
 def quantizer_for(op_type, rng, channels, bits=8):
+    op_type = PARTS[op_type][0]
     if op_type == SIGN:
         size = rng.choice([1, channels])
         return SignInput(np.float32([0.7]), rng.normal(size=size).astype(np.float32))
@@ -59,7 +81,7 @@ def cases(draw):
     channels = 1 if depthwise else draw(st.integers(1, 5))
     kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
     return {
-        "op_type": draw(st.sampled_from([REAL, SIGN, QUANT])),
+        "op_type": draw(st.sampled_from(OP_TYPES)),
         "bits": draw(st.sampled_from([2, 4, 8])),
         "shape": (group * draw(st.integers(1, 3)), channels, *kernel),
         "bases": draw(st.integers(1, 3)),
@@ -92,14 +114,15 @@ def test_body_agrees_with_the_reference(case):
     x = rng.normal(size=case["x_shape"]).astype(np.float32)
     quantizer = quantizer_for(case["op_type"], rng, x.shape[1], case["bits"])
     model = one_node_model(case["op_type"], weight, bias, quantizer, x.shape, **case["attributes"])
-    expected = binary_conv(x, weight, bias, quantizer, **case["attributes"])
+    sums = binary_conv(x, weight, bias, quantizer, **case["attributes"])
+    expected = binary_conv(x, weight, bias, quantizer, activation_of(case["op_type"]), **case["attributes"])
 
-    np.testing.assert_allclose(run(model, x), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(run(model, x), expected, rtol=0, atol=1e-5 * np.abs(sums).max())
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph.output[0].type.tensor_type
     assert [d.dim_value for d in inferred.shape.dim] == list(expected.shape)
 
 
-@pytest.mark.parametrize("op_type", [REAL, SIGN, QUANT])
+@pytest.mark.parametrize("op_type", OP_TYPES)
 @pytest.mark.parametrize("opset", range(LOWEST_OPSET, NEWEST_OPSET_OF_RUNTIME + 1))
 def test_body_exists_for_the_opset_of_every_model(op_type, opset):
     rng = np.random.default_rng(opset)
@@ -111,8 +134,9 @@ def test_body_exists_for_the_opset_of_every_model(op_type, opset):
     where = {"strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1), "group": 1}
     model = one_node_model(op_type, weight, np.zeros(4, np.float32), quantizer, x.shape, opset=opset, **where)
     onnx.checker.check_model(model, full_check=True)
-    expected = binary_conv(x, weight, np.zeros(4, np.float32), quantizer, **where)
-    np.testing.assert_allclose(run(model, x), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    sums = binary_conv(x, weight, np.zeros(4, np.float32), quantizer, **where)
+    expected = binary_conv(x, weight, np.zeros(4, np.float32), quantizer, activation_of(op_type), **where)
+    np.testing.assert_allclose(run(model, x), expected, rtol=0, atol=1e-5 * np.abs(sums).max())
 
 
 @pytest.mark.parametrize(("op_type", "expected"), [(SIGN, [-1, 1, -1, 1, 1]), (QUANT, [0, 3, 0, 0, 0])])
@@ -125,6 +149,21 @@ def test_what_becomes_of_nan_infinities_and_signed_zero(op_type, expected):
     model = one_node_model(op_type, weight, nought, quantizer, x.shape)
     np.testing.assert_array_equal(run(model, x).ravel(), expected)
     np.testing.assert_array_equal(quantizer(x).ravel(), expected)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_those_of_pytorch(name):
+    y = np.concatenate([np.linspace(-12, 12, 481), [-1e4, 1e4, -0.0]]).astype(np.float32)
+    functional = torch.nn.functional
+    torchs = {
+        "Relu": functional.relu,
+        "LeakyRelu": lambda t: functional.leaky_relu(t, BOUNDS["alpha"]),
+        "Clip": lambda t: torch.clamp(t, BOUNDS["min"], BOUNDS["max"]),
+        "HardSwish": functional.hardswish,
+        "Silu": functional.silu,
+    }
+    expected = torchs[name](torch.from_numpy(y)).numpy()
+    np.testing.assert_allclose(activation_of(REAL + name)(y), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_opsets_below_the_lowest_are_refused():
