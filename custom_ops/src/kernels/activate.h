@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "activation.h"
+#include "kernels/multiply_add.h"
 
 #if defined(__clang__)
 #define ONNXBIN_UNROLL _Pragma("unroll")
@@ -55,8 +56,10 @@ inline Floats PowerOfTwo(Floats x) {
   std::memcpy(&power, &bits, sizeof(power));
   const Floats r = x - (rounded - kRounder);
   // The least deviation from 2^r that four coefficients can have.
-  const Floats cubic = ((r * 0.009582853f + 0.055906426f) * r + 0.24024099f) * r + 0.6931242f;
-  return power * (cubic * r + 1.0f);
+  Floats y = MultiplyAdd(r, Floats{} + 0.009582853f, Floats{} + 0.055906426f);
+  y = MultiplyAdd(y, r, Floats{} + 0.24024099f);
+  y = MultiplyAdd(y, r, Floats{} + 0.6931242f);
+  return power * MultiplyAdd(y, r, Floats{} + 1.0f);
 }
 
 // Of -infinity a NaN, as in IEEE arithmetic.

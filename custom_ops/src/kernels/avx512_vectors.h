@@ -124,7 +124,10 @@ void FinishTile16(const void* sums, const Epilogue& epilogue) {
     for (int p = 0; p < 16; ++p) {
       rows[p] = p < Step::kPixels ? outputs(p < epilogue.pixels ? p : 0) : _mm512_setzero_ps();
     }
-    Activate<Step::kPixels>(epilogue.activation, rows);
+    ONNXBIN_UNROLL
+    for (int p = 0; p < Step::kPixels; p += 4) {
+      if (p < epilogue.pixels) Activate<4>(epilogue.activation, rows + p);
+    }
     Transpose16(rows);
     float* channel = epilogue.out + first * epilogue.channel_step;
     if (epilogue.lanes - first >= 16) {

@@ -4,6 +4,7 @@
 #ifndef ONNXBIN_KERNELS_FINISH_VECTORS_H_
 #define ONNXBIN_KERNELS_FINISH_VECTORS_H_
 
+#include "kernels/multiply_add.h"
 #include "kernels/pack_vectors.h"
 #include "kernels/tile_templates.h"
 
@@ -36,7 +37,7 @@ class OutputVectors {
       return start + V::Load(sums_ + at);
     } else {
       const Integers total = offset_ + factor_ * LoadIntegers(sums_ + at);
-      return start + scale_ * (__builtin_convertvector(total, Floats) - zero_);
+      return MultiplyAdd(scale_, __builtin_convertvector(total, Floats) - zero_, start);
     }
   }
 
