@@ -51,7 +51,7 @@ def test_export_a_step_of_a_run(onnxbin, small, tmp_path):
     assert path.read_bytes() == small.read_bytes()
     assert onnxbin("export", run, "--step", 1, "-o", path).returncode == 0
     binary = [node.op_type for node in onnx.load(path).graph.node if node.domain]
-    assert binary == ["BinaryConv"]
+    assert binary == ["BinaryConvRelu"]
 
 
 @pytest.mark.parametrize("options", [["--inline"], ["--inline", "--float-weights"]])

@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "activation.h"
-#include "kernels/multiply_add.h"
+#include "kernels/float_vectors.h"
 
 #if defined(__clang__)
 #define ONNXBIN_UNROLL _Pragma("unroll")
@@ -31,21 +31,17 @@ struct IntegersLike<float> {
   using Type = uint32_t;
 };
 
-// A NaN stays one: it fails both comparisons.
+// A NaN stays one.
 template <typename Floats>
 inline Floats Clip(Floats v, float least, float most) {
-  const Floats low = Floats{} + least, high = Floats{} + most;
-  v = v < low ? low : v;
-  return v > high ? high : v;
+  return Min(Floats{} + most, Max(Floats{} + least, v));
 }
 
 // 2^x to 4e-6 of it; 0 below the least normal number, infinity above the largest. With x = n + r,
 // |r| <= 1/2, it is 2^n, made of bits, times a polynomial in r.
 template <typename Floats>
 inline Floats PowerOfTwo(Floats x) {
-  const Floats low = Floats{} - 127.0f, high = Floats{} + 128.0f;
-  x = x > low ? x : low;  // a NaN too
-  x = x < high ? x : high;
+  x = Min(Max(x, Floats{} - 127.0f), Floats{} + 128.0f);
   // A sum with this ends in the bits of the nearest integer n, plus 127: the exponent of 2^n.
   constexpr float kRounder = 12582912.0f + 127.0f;
   const Floats rounded = x + kRounder;
@@ -76,7 +72,7 @@ inline void Activate(const Activation& activation, Floats* outputs) {
       return;
     case Activation::Kind::kRelu:
       ONNXBIN_UNROLL
-      for (int i = 0; i < kCount; ++i) outputs[i] = outputs[i] < Floats{} ? Floats{} : outputs[i];
+      for (int i = 0; i < kCount; ++i) outputs[i] = Max(Floats{}, outputs[i]);
       return;
     case Activation::Kind::kClip:
       ONNXBIN_UNROLL

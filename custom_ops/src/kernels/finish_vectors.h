@@ -4,7 +4,7 @@
 #ifndef ONNXBIN_KERNELS_FINISH_VECTORS_H_
 #define ONNXBIN_KERNELS_FINISH_VECTORS_H_
 
-#include "kernels/multiply_add.h"
+#include "kernels/float_vectors.h"
 #include "kernels/pack_vectors.h"
 #include "kernels/tile_templates.h"
 
