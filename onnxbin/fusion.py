@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, inliner, numpy_helper
 
+from onnxbin.large import around
 from onnxbin.layers import names_read
 from onnxbin.operator import DOMAIN, Activation
 from onnxbin.operator.function import PARTS
@@ -67,7 +68,8 @@ def unfused(proto: ModelProto) -> ModelProto:
     model = ModelProto()
     model.CopyFrom(proto)
     provide_functions(model)
-    inlined: ModelProto = inliner.inline_selected_functions(model, [(DOMAIN, op) for op in ops])
+    chosen = [(DOMAIN, op) for op in ops]
+    inlined = around(lambda whole: inliner.inline_selected_functions(whole, chosen), model)
     for node in inlined.graph.node:
         if node.domain == DOMAIN and node.input[1] in named:
             node.name = named[node.input[1]]
@@ -119,8 +121,9 @@ class _Readers:
         if slot >= len(node.input) or not node.input[slot]:
             return math.inf if slot == 2 else -math.inf
         tensor = self._constants.get(node.input[slot])
-        value = None if tensor is None else numpy_helper.to_array(tensor)
-        return float(value.item()) if value is not None and value.size == 1 else None
+        if tensor is None or math.prod(tensor.dims) != 1:
+            return None
+        return float(numpy_helper.to_array(tensor).item())
 
 
 def _of_gate(gate: NodeProto) -> Activation | None:

@@ -87,8 +87,10 @@ def image():
     return np.random.default_rng(4).normal(size=(1, 3, 16, 16)).astype(np.float32)
 
 
-@pytest.mark.parametrize("quantizer", QUANTIZERS)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("quantizer", "activation"),
+    [("", name) for name in ACTIVATIONS] + [("Sign", "LeakyRelu"), ("Quant", "Silu")],
+)
 def test_activations_become_part_of_the_node(quantizer, activation):
     before = followed_by(ACTIVATIONS[activation], QUANTIZERS[quantizer])
     after = fused(before)

@@ -122,8 +122,11 @@ def test_body_agrees_with_the_reference(case):
     assert [d.dim_value for d in inferred.shape.dim] == list(expected.shape)
 
 
-@pytest.mark.parametrize("op_type", OP_TYPES)
-@pytest.mark.parametrize("opset", range(LOWEST_OPSET, NEWEST_OPSET_OF_RUNTIME + 1))
+@pytest.mark.parametrize(
+    ("op_type", "opset"),
+    [(op, opset) for op in (REAL, SIGN, QUANT) for opset in range(LOWEST_OPSET, NEWEST_OPSET_OF_RUNTIME + 1)]
+    + [(REAL + name, opset) for name in ACTIVATIONS for opset in (LOWEST_OPSET, NEWEST_OPSET_OF_RUNTIME)],
+)
 def test_body_exists_for_the_opset_of_every_model(op_type, opset):
     rng = np.random.default_rng(opset)
     weight = BinaryWeight(
