@@ -1,8 +1,9 @@
 // The public interface of libonnxbin_ops, a library of ONNX Runtime custom operators.
 //
 // Domain "onnxbin", version 1: BinaryConv, BinaryConvSign and BinaryConvQuant, convolutions whose
-// weights are sums of 1-bit tensors, and each with an activation, as BinaryConvRelu. For C and C++; ONNX Runtime 1.17 or newer is needed. What
-// registers the library in other languages is in docs/deploy.md.
+// weights are sums of 1-bit tensors, and each with an activation, as BinaryConvRelu. For C and C++;
+// ONNX Runtime 1.17 or newer is needed. What registers the library in other languages is in
+// docs/deploy.md.
 //
 // Environment: ONNXBIN_ISA names the kernel family to use instead of the best one of this
 // processor. It is read when a session is made. A name that is unknown or not available fails the
