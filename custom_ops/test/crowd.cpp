@@ -62,7 +62,10 @@ struct Node {
     info.attributes = {{"weight_shape", {Attribute::kIntegers, {m, c, k, k}}},
                        {"pads", {Attribute::kIntegers, {pad, pad, pad, pad}}},
                        {"group", {Attribute::kInteger, {group}}},
-                       {"x_bits", {Attribute::kInteger, {4}}}};
+                       {"x_bits", {Attribute::kInteger, {4}}},
+                       {"alpha", {Attribute::kFloat, {}, 0.1f}},
+                       {"min", {Attribute::kFloat, {}, 0.0f}},
+                       {"max", {Attribute::kFloat, {}, 6.0f}}};
     info.inputs.resize(op->GetInputTypeCount(op));
     const std::vector<int64_t> shapes[] = {{}, {2, m, (c * k * k + 7) / 8}, {2, m}, {m}, {1}, {1}};
     for (size_t i = 1; i < info.inputs.size(); ++i) {
