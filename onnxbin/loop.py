@@ -223,7 +223,8 @@ class Loop:
             began = self.seconds
             binary = self._trainer.binary()
             layers = [layer for layer in self._plan.layers if layer.name in binary]
-            network = BinaryNetwork(self._model, binary, layers, self._images, self._processes)
+            model = self._plan.build_unfused(self._trainer.real(), binary)
+            network = BinaryNetwork(model, binary, layers, self._images, self._processes)
             auto = self._settings.inputs == "auto"
             chosen = self._choose_widths(network) if auto else choose_widths(network, self._settings)
             widths = self._processes.agree(dict(chosen))

@@ -59,9 +59,13 @@ class Plan:
 
     def build(self, real: Mapping[str, Array], binary: Mapping[str, BinaryLayer]) -> ModelProto:
         """The model as it is written: with these values of initializers, and these layers binary."""
+        return fused(self.build_unfused(real, binary))
+
+    def build_unfused(self, real: Mapping[str, Array], binary: Mapping[str, BinaryLayer]) -> ModelProto:
+        """The same with activations as nodes of their own: each layer's output is a tensor of it."""
         mixed = with_binary_layers(with_values(self.prepared, real), binary)
         fixed = [layer.weight for layer in self.layers if layer.fixed]
-        return fused(with_rest_stored(mixed, self.rest, keep=fixed))
+        return with_rest_stored(mixed, self.rest, keep=fixed)
 
     def final_bytes(self, real: Mapping[str, Array], binary: Mapping[str, BinaryLayer]) -> int:
         """The size of that model's file when the inputs of its binary layers have got their widths."""

@@ -88,7 +88,7 @@ def score_inputs(plan: Plan, settings: Settings) -> list[Choice]:
         values = {tensor.name: tensor for tensor in plan.prepared.graph.initializer}
         layers = [layer for layer in plan.layers if layer.left_alone is None]
         binary = {layer.name: closed_form(layer, values, settings.fewest_bases) for layer in layers}
-        model = plan.build({}, binary)
+        model = plan.build_unfused({}, binary)
     if not layers:
         raise OnnxbinError(f"{plan.original.path}: has no layer that is or can be binary")
     images = RunImages(plan, settings, lambda _: None).training

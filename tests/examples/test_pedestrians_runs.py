@@ -70,7 +70,8 @@ def test_forward_takes_the_layers_of_inverse_depth_to_the_same_ratio(model):
         inverse, forward = (plan(model, named[name]) for name in ("inverse depth", "forward"))
         count = inverse.turns_until(ratio)
         assert forward.order == inverse.order[:count][::-1]
-        assert forward.largest_ratio == pytest.approx(inverse.ratios[count - 1], rel=1e-3)
+        # Within a run sizes are estimates: what names and function bodies take is spread over the layers.
+        assert forward.largest_ratio == pytest.approx(inverse.ratios[count - 1], rel=5e-3)
 
 
 def test_an_order_takes_its_own_layers_unless_told_otherwise(model):
