@@ -7,12 +7,12 @@ they make of the original's speed (one thread; 8-bit inputs and, in brackets, bi
 binary, to 20 times, 10, 10, 10 and 6):
 
                           yolov4_tiny  yolov8n      yolox_nano   nanodet_m    ssd_mobilenet
-    float                 1.76 (2.23)  1.39 (1.56)  1.10 (1.11)  1.16 (1.24)  1.11 (1.17)
-    convolutions          2.31 (3.36)  1.52 (1.78)   .81  (.72)  1.24 (1.30)  1.68 (1.80)
-      and activations     2.46 (3.64)  1.52 (1.71)   .50  (.59)  1.17 (1.17)  2.25 (2.43)
-      and joins           1.65 (2.08)  1.74 (1.99)   .67  (.69)  1.07 (1.19)  2.29 (2.50)
-    all                   1.66 (2.12)  1.57 (1.81)   .50  (.50)   .76  (.83)  2.28 (2.41)
-    the original in int8  2.73         1.85         1.00         1.39         2.29
+    float                 1.85 (2.44)  1.41 (1.65)  1.13 (1.26)  1.48 (1.71)  1.12 (1.16)
+    convolutions          2.71 (4.21)  1.86 (2.26)   .81  (.92)  1.09 (1.16)  1.77 (1.90)
+      and activations     2.69 (4.14)  1.64 (1.95)   .87  (.96)  1.50 (1.65)  2.24 (2.42)
+      and joins           1.70 (2.16)  1.95 (2.38)   .83  (.91)  1.44 (1.55)  2.24 (2.42)
+    all                   1.71 (2.18)  1.74 (2.08)   .84  (.90)  1.09 (1.18)  2.24 (2.46)
+    the original in int8  2.70         1.93          .92         1.67         2.22
 
 The convolutions that read the image stay float: int8 takes them twice as long. On yolov4_tiny the rest in
 int8 costs .009 person AP on pedestrians and .005 in other scenes.
