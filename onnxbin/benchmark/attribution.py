@@ -23,7 +23,6 @@ from onnx import GraphProto, ModelProto, NodeProto
 
 from onnxbin.large import around
 from onnxbin.operator.function import DOMAIN
-from onnxbin.surgery import layer_names
 
 _BEHIND = {
     "BatchNormalization", "Clip", "DequantizeLinear", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu",
@@ -77,9 +76,8 @@ class Attribution:
     def __init__(self, proto: ModelProto) -> None:
         self._nodes = list(proto.graph.node)
         self._producers = {name: n for n, node in enumerate(self._nodes) for name in node.output if name}
-        names = layer_names(proto)
         self._layers = {
-            number: _folded_name(node, names, proto)
+            number: _folded_name(node, proto)
             for number, node in enumerate(self._nodes)
             if node.domain == DOMAIN or node.op_type in ("Conv", "ConvTranspose")
         }
@@ -120,11 +118,13 @@ class Attribution:
         return convolutions.pop() if len(convolutions) == 1 else None
 
 
-def _folded_name(node: NodeProto, names: Mapping[str, str], proto: ModelProto) -> str:
+def _folded_name(node: NodeProto, proto: ModelProto) -> str:
     """The name that a layer has in a compressed model too, where batch norms are folded into it."""
-    output = node.output[0]
-    if names[output] != output:
-        return names[output]
+    # A convolution may be called what its output is called: that name stays, too.
+    if node.name and [other.name for other in proto.graph.node].count(node.name) == 1:
+        return node.name
+    output: str = node.output[0]
     readers = [other for other in proto.graph.node if output in other.input]
-    folds = len(readers) == 1 and readers[0].op_type == "BatchNormalization"
-    return names[readers[0].output[0]] if folds else output
+    if len(readers) == 1 and readers[0].op_type == "BatchNormalization":
+        output = readers[0].output[0]
+    return output

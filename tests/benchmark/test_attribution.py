@@ -7,6 +7,8 @@ import pytest
 from onnx import helper
 
 from onnxbin.benchmark.attribution import Attribution, labelled
+from onnxbin.layers import inventory
+from onnxbin.prepare import prepare
 
 
 def gated():
@@ -51,6 +53,22 @@ def test_layers_of_nodes(name, op, layer):
 def test_an_activation_of_a_convolution_without_a_name_is_not_taken_for_the_layer():
     ops = {"@0@": "QLinearConv", "QLinearConv_token_4": "QLinearConv", "@3@": "QLinearSigmoid"}
     assert Attribution(gated()).layers(ops) == {"@0@": "conv", "QLinearConv_token_4": None, "@3@": None}
+
+
+@pytest.mark.parametrize(("name", "layer"), [("conv", "conv"), ("c", "c"), ("", "b")])
+def test_a_layer_is_called_as_it_is_when_its_batch_norm_is_folded(name, layer):
+    """Also where exporters call a node what they call its output."""
+    weights = [graphs.tensor("w", np.ones((2, 3, 1, 1)))]
+    weights += [graphs.tensor(part, np.ones(2)) for part in ("scale", "bias", "mean", "var")]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name),
+        helper.make_node("BatchNormalization", ["c", "scale", "bias", "mean", "var"], ["b"], "norm"),
+        helper.make_node("Relu", ["b"], ["y"], "relu"),
+    ]
+    proto = graphs.model(nodes, weights)
+    (folded,) = inventory(prepare(proto))
+    assert Attribution(proto).layers({"@0@": "Conv"}) == {"@0@": layer}
+    assert folded.name == layer
 
 
 def test_labels_are_on_every_node_and_output():
