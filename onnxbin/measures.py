@@ -85,11 +85,11 @@ class Measures:
 
     def first_look(self, model: ModelProto) -> float:
         """Agreement on a few of the images."""
-        return self._agreement(self._first_sights(model))
+        return self._agreement(self._see(model, self._few, boxes=False))
 
     def look(self, model: ModelProto) -> list[list[Float32]]:
         """The compared outputs for each of these few."""
-        return [sight.outputs for sight in self._first_sights(model)]
+        return [sight.outputs for sight in self._see(model, self._few, boxes=False)]
 
     def verify(
         self, layer: ConvLayer, binary: BinaryLayer, run_layer: Callable[[str, Array], Array | None]
@@ -97,8 +97,9 @@ class Measures:
         """The difference of kernel, function and PyTorch module, see onnxbin.verify."""
         return self._verifier.check(layer, binary, run_layer)
 
-    def _first_sights(self, model: ModelProto) -> list[_Sight]:
-        return self._see(model, min(FIRST_LOOK, len(self._images)))
+    @property
+    def _few(self) -> int:
+        return min(FIRST_LOOK, len(self._images))
 
     def _agreement(self, found: list[_Sight]) -> float:
         expected = self._expected[: len(found)]
@@ -112,7 +113,7 @@ class Measures:
         precision = compare(expected, boxes).average_precision
         return None if math.isnan(precision) else precision
 
-    def _see(self, model: ModelProto, count: int) -> list[_Sight]:
+    def _see(self, model: ModelProto, count: int, *, boxes: bool = True) -> list[_Sight]:
         """What a model makes of the first `count` images."""
         names = list(dict.fromkeys([*self._compared, *self._outputs]))
         session = stock_session(with_outputs(model, names))
@@ -120,13 +121,13 @@ class Measures:
         def see(index: int) -> _Sight:
             tensor, geometry = self._images.placed(index)
             found = dict(zip(names, run(session, names, self._images.target.feed([tensor])), strict=True))
-            boxes = None
-            if self._detector is not None:
+            seen = None
+            if boxes and self._detector is not None:
                 raw = [np.asarray(found[name], np.float32) for name in self._outputs]
                 # Scores may become anything in a network that was just made binary.
                 raw = [np.nan_to_num(output) for output in raw]
-                boxes = self._detector.read(raw, geometry, self._images.pixels(index).shape[:2])
-            return _Sight([found[name] for name in self._compared], boxes)
+                seen = self._detector.read(raw, geometry, self._images.pixels(index).shape[:2])
+            return _Sight([found[name] for name in self._compared], seen)
 
         return self._processes.map(see, range(count))
 

@@ -75,7 +75,7 @@ class Settings:
     order: tuple[str, ...] | None = None
     bases: int | None = None
     rest: Rest = "int8"
-    inputs: Inputs = "real"
+    inputs: Inputs = "8"
     gamma: float = GAMMA
     speedup: float | None = None
     costs: Path | str | None = None

@@ -40,7 +40,14 @@ def photos(tmp_path):
 
 
 def compress(model, photos, output, **settings):
-    settings = {"images": photos, "profile": "yolov4", "last_steps": 0, "steps_per_layer": 4, **settings}
+    settings = {
+        "images": photos,
+        "profile": "yolov4",
+        "inputs": "real",
+        "last_steps": 0,
+        "steps_per_layer": 4,
+        **settings,
+    }
     return onnxbin.compress(model, output, **settings)
 
 

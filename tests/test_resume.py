@@ -37,7 +37,14 @@ def photos(tmp_path):
 
 
 def compress(model, photos, output, **settings):
-    settings = {"images": photos, "profile": "yolov4", "last_steps": 0, "steps_per_layer": 4, **settings}
+    settings = {
+        "images": photos,
+        "profile": "yolov4",
+        "inputs": "real",
+        "last_steps": 0,
+        "steps_per_layer": 4,
+        **settings,
+    }
     return onnxbin.compress(model, output, **settings)
 
 
@@ -83,7 +90,7 @@ def test_a_killed_process_leaves_a_run_that_goes_on_to_the_same_bits(model, phot
         "    def trained(self, step, done, loss):\n"
         "        if done == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"onnxbin.compress({str(model)!r}, {str(tmp_path / 'part.onnx')!r}, images={str(photos)!r},\n"
-        "    profile='yolov4', steps_per_layer=4, last_steps=0, listener=Kill())\n"
+        "    profile='yolov4', inputs='real', steps_per_layer=4, last_steps=0, listener=Kill())\n"
     )
     done = subprocess.run([sys.executable, str(script)], check=False, env={**os.environ, "PYTHONPATH": "."})
     assert done.returncode == -signal.SIGKILL
@@ -141,7 +148,13 @@ def test_a_new_goal_is_remembered_and_what_was_undone_tried_again(model, photos,
 
 def test_a_budget_ends_a_run(model, photos, tmp_path):
     result = onnxbin.compress(
-        model, tmp_path / "small.onnx", images=photos, profile="yolov4", budget=0.001, until_ratio=9
+        model,
+        tmp_path / "small.onnx",
+        images=photos,
+        profile="yolov4",
+        inputs="real",
+        budget=0.001,
+        until_ratio=9,
     )
     assert len(result.steps) == 1
     assert not result.reached

@@ -76,7 +76,7 @@ _WITH_RESUME = {*_GOAL, "resume", "output", "finetune", "as_json"}
 @click.option(
     "--inputs",
     type=click.Choice(get_args(Inputs)),
-    default="real",
+    default="8",
     show_default=True,
     help="How binary layers see their inputs in the end: as they are, in so many bits, some real and "
     "others binary, or (auto) each in as many bits as its damage and its time suggest.",

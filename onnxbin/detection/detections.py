@@ -102,13 +102,17 @@ def nms(detections: Detections, threshold: float, limit: int | None = None) -> I
     A box is dropped where its IoU with a better box of its class that stays is above `threshold`. At most
     `limit` boxes stay, over all classes.
     """
-    boxes, classes = detections.boxes, detections.classes
     order = np.argsort(-detections.scores, kind="stable")
+    boxes, classes = detections.boxes[order], detections.classes[order]
+    names, firsts = np.unique(np.sort(classes), return_index=True)
+    members = dict(zip(names, np.split(np.argsort(classes, kind="stable"), firsts)[1:], strict=True))
+    stays = np.ones(len(order), bool)
     kept: list[int] = []
-    # One round a box that stays, each against all that are left.
-    while order.size and (limit is None or len(kept) < limit):
-        best, order = order[0], order[1:]
-        kept.append(int(best))
-        overlaps = iou(boxes[best : best + 1], boxes[order])[0] > threshold
-        order = order[~(overlaps & (classes[order] == classes[best]))]
-    return np.array(kept, np.int64)
+    for best, class_ in enumerate(classes):
+        if limit is not None and len(kept) == limit:
+            break
+        if stays[best]:
+            kept.append(best)
+            rivals = members[class_][stays[members[class_]]]
+            stays[rivals[iou(boxes[best : best + 1], boxes[rivals])[0] > threshold]] = False
+    return order[kept]

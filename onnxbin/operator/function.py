@@ -87,7 +87,8 @@ def _sign_input(body: _Body) -> str:
 
 def _quant_input(body: _Body) -> str:
     bits = body.attribute("x_bits", AttributeProto.INT, "value_int")
-    levels = body("Pow", body.constant(2.0), body("Cast", bits, to=onnx.TensorProto.FLOAT))
+    # One axis: OpenCV raises no scalar to the power of a scalar.
+    levels = body("Pow", body.constant([2.0]), body("Cast", bits, to=onnx.TensorProto.FLOAT))
     top = body("Sub", levels, body.constant(1.0))
     nought = body.constant(0.0)
 
