@@ -38,7 +38,7 @@ def fused(proto: ModelProto) -> ModelProto:
     model = ModelProto()
     model.CopyFrom(proto)
     names = layer_names(model)
-    graph = _Readers(model)
+    graph = Readers(model)
     gone: list[NodeProto] = []
     for node in model.graph.node:
         if node.domain != DOMAIN or PARTS.get(node.op_type, ("", "any"))[1]:
@@ -52,7 +52,7 @@ def fused(proto: ModelProto) -> ModelProto:
         node.attribute.extend(helper.make_attribute(*item) for item in activation.attributes.items())
         gone.extend(nodes)
     if gone:
-        _remove(model, gone)
+        remove(model, gone)
         provide_functions(model)
     return model
 
@@ -76,7 +76,7 @@ def unfused(proto: ModelProto) -> ModelProto:
     return inlined
 
 
-class _Readers:
+class Readers:
     """Which nodes read a tensor of the main graph, and the values of constants."""
 
     def __init__(self, model: ModelProto) -> None:
@@ -88,6 +88,11 @@ class _Readers:
                 self._readers[name].append(node)
             if node.op_type == "Constant" and node.attribute[0].name == "value":
                 self._constants[node.output[0]] = node.attribute[0].t
+
+    def only_reader(self, name: str) -> NodeProto | None:
+        """The node that reads a tensor, where nothing else does."""
+        readers = self._readers[name]
+        return readers[0] if len(readers) == self._uses[name] == 1 else None
 
     def activation_of(self, name: str) -> tuple[Activation | None, list[NodeProto]]:
         """The activation that a tensor goes through and nowhere else, and its nodes."""
@@ -145,7 +150,7 @@ def _attributes(node: NodeProto) -> dict[str, Any]:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def _remove(model: ModelProto, gone: list[NodeProto]) -> None:
+def remove(model: ModelProto, gone: list[NodeProto]) -> None:
     """Take these nodes out, and the constants and notes on shapes that were there for them alone."""
     graph = model.graph
     for node in gone:

@@ -1,18 +1,11 @@
 """int8 arithmetic for what stays real, where it makes the whole network faster.
 
 A convolution in int8 takes a half to a third of its time in float32, but between int8 and float nodes stand
-conversions, and some nodes are far slower in int8 than in float (a MaxPool that no int8 convolution follows:
-6.8 ms instead of 0.2). Which nodes it pays for depends on the network, so that a few choices are timed. What
-they make of the original's speed (one thread; 8-bit inputs and, in brackets, binary ones; the largest layers
-binary, to 20 times, 10, 10, 10 and 6):
+conversions, and some nodes are far slower in int8 than in float (a MaxPool of a large image: 6.8 ms instead
+of 0.2). Which nodes it pays for depends on the network, so that the choices are timed. Activations between
+int8 convolutions are nodes of ours, see onnxbin.int8_activations.
 
-                          yolov4_tiny  yolov8n      yolox_nano   nanodet_m    ssd_mobilenet
-    float                 1.85 (2.44)  1.41 (1.65)  1.13 (1.26)  1.48 (1.71)  1.12 (1.16)
-    convolutions          2.71 (4.21)  1.86 (2.26)   .81  (.92)  1.09 (1.16)  1.77 (1.90)
-      and activations     2.69 (4.14)  1.64 (1.95)   .87  (.96)  1.50 (1.65)  2.24 (2.42)
-      and joins           1.70 (2.16)  1.95 (2.38)   .83  (.91)  1.44 (1.55)  2.24 (2.42)
-    all                   1.71 (2.18)  1.74 (2.08)   .84  (.90)  1.09 (1.18)  2.24 (2.46)
-    the original in int8  2.70         1.93          .92         1.67         2.22
+TABLE
 
 The convolutions that read the image stay float: int8 takes them twice as long. On yolov4_tiny the rest in
 int8 costs .009 person AP on pedestrians and .005 in other scenes.
@@ -28,22 +21,21 @@ import onnxruntime
 from onnx import ModelProto
 
 from onnxbin.benchmark.latency import alternate, clock
+from onnxbin.int8_activations import with_byte_activations, with_whole_activations
 from onnxbin.large import serialized
 from onnxbin.layers import inventory
 from onnxbin.operator import session
+from onnxbin.operator.qlinear import OPS
 from onnxbin.static_int8 import Feed, with_static_int8
 
-_CONVOLUTIONS = ("Conv",)
-_ACTIVATIONS = (*_CONVOLUTIONS, "Clip", "LeakyRelu", "Mul", "Relu", "Sigmoid")
-_JOINS = (*_ACTIVATIONS, "Add", "Concat")
+_ACTIVATIONS = ("Conv", "Clip", "Relu", *OPS.values())
+_JOINS = (*_ACTIVATIONS, "Add", "Concat", "Split")
 
-CHOICES: dict[str, Sequence[str] | None] = {
-    "convolutions": _CONVOLUTIONS,
+CHOICES: dict[str, Sequence[str]] = {
     "convolutions and activations": _ACTIVATIONS,
     "convolutions, activations and joins": _JOINS,
-    "all": None,
 }
-"""What computes in int8, by the types of nodes; None for all that ONNX Runtime can."""
+"""What computes in int8, by the types of nodes."""
 
 LARGEST_LOSS = 0.02
 """What int8 arithmetic may take away from the agreement of boxes; of outputs, where there are no boxes."""
@@ -77,8 +69,10 @@ def candidates(
     """
     first = [layer.name for layer in inventory(model) if layer.depth == 1]
     models: list[tuple[str | None, ModelProto]] = [(None, model)]
+    whole = with_whole_activations(model)
     for done, (name, ops) in enumerate(CHOICES.items(), 1):
-        models.append((name, with_static_int8(model, calibration, ops=ops, keep=first)))
+        quantized = with_static_int8(whole, calibration, ops=ops, keep=first)
+        models.append((name, with_byte_activations(quantized)))
         made(done, len(CHOICES))
     runs = [functools.partial(_run, _session(proto), calibration) for _, proto in models]
     timings = alternate(runs, _ROUNDS, clock(1))

@@ -1,6 +1,7 @@
 #include "fake_runtime.h"
 
 #include <cstring>
+#include <memory>
 
 #include "onnxbin_ops.h"
 
@@ -11,10 +12,11 @@ struct OrtTensorTypeAndShapeInfo {
   const OrtValue* value;
 };
 struct OrtCustomOpDomain {
+  std::string name;
   std::vector<const OrtCustomOp*> operators;
 };
 struct OrtSessionOptions {
-  OrtCustomOpDomain* domain = nullptr;
+  std::vector<std::unique_ptr<OrtCustomOpDomain>> domains;
 };
 
 int64_t OrtValue::elements() const {
@@ -50,8 +52,8 @@ OrtApi MakeApi() {
   api.GetErrorMessage = [](const OrtStatus* status) { return status->message.c_str(); };
   api.ReleaseStatus = [](OrtStatus* status) { delete status; };
 
-  api.CreateCustomOpDomain = [](const char*, OrtCustomOpDomain** out) -> OrtStatus* {
-    *out = new OrtCustomOpDomain;
+  api.CreateCustomOpDomain = [](const char* name, OrtCustomOpDomain** out) -> OrtStatus* {
+    *out = new OrtCustomOpDomain{name, {}};
     return nullptr;
   };
   api.CustomOpDomain_Add = [](OrtCustomOpDomain* domain, const OrtCustomOp* op) -> OrtStatus* {
@@ -59,7 +61,7 @@ OrtApi MakeApi() {
     return nullptr;
   };
   api.AddCustomOpDomain = [](OrtSessionOptions* options, OrtCustomOpDomain* domain) -> OrtStatus* {
-    options->domain = domain;
+    options->domains.emplace_back(domain);
     return nullptr;
   };
 
@@ -156,13 +158,14 @@ const OrtApi& Api() {
   return api;
 }
 
-std::vector<const OrtCustomOp*> RegisteredOperators() {
+std::vector<const OrtCustomOp*> RegisteredOperators(const std::string& domain) {
   const OrtApiBase base{[](uint32_t) { return &Api(); }, [] { return "fake"; }};
   OrtSessionOptions options;
   Message(RegisterCustomOps(&options, &base));
-  std::vector<const OrtCustomOp*> operators = options.domain->operators;
-  delete options.domain;
-  return operators;
+  for (const auto& known : options.domains) {
+    if (known->name == domain) return known->operators;
+  }
+  return {};
 }
 
 std::string Message(OrtStatus* status) {

@@ -47,7 +47,7 @@ constexpr char kNodeName[] = "fuzzed";
 const OrtApi& Api();
 
 // The operators that the library registers: those without activation come first.
-std::vector<const OrtCustomOp*> RegisteredOperators();
+std::vector<const OrtCustomOp*> RegisteredOperators(const std::string& domain);
 
 // The message of a status, which is released; empty where it is null, which means success.
 std::string Message(OrtStatus* status);

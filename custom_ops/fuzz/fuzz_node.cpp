@@ -90,7 +90,7 @@ int64_t Product(int64_t a, int64_t b) {
 class Node {
  public:
   explicit Node(Bytes& bytes) : bytes_(bytes) {
-    const std::vector<const OrtCustomOp*> operators = RegisteredOperators();
+    const std::vector<const OrtCustomOp*> operators = RegisteredOperators("onnxbin");
     const size_t number = static_cast<size_t>(bytes.Next()) % operators.size();
     op_ = operators[number];
     plain_ = operators[number % kInputKinds];

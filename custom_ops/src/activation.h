@@ -1,4 +1,4 @@
-// What happens to every output of a convolution before it is stored.
+// What happens to every output of a convolution before it is stored, or to a quantised tensor.
 #ifndef ONNXBIN_ACTIVATION_H_
 #define ONNXBIN_ACTIVATION_H_
 
@@ -16,6 +16,9 @@ struct Activation {
   float least = 0, most = 0;  // kClip
   float slope = 0;            // kLeakyRelu
 };
+
+// The definition; kernels have a faster form of their own, see kernels/activate.h.
+double Activated(const Activation& activation, double y);
 
 }  // namespace onnxbin
 

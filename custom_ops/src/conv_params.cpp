@@ -25,23 +25,6 @@ void CheckList(const char* name, const std::vector<int64_t>& values, size_t coun
                      std::to_string(kMaxExtent));
 }
 
-void CheckActivation(const Activation& activation) {
-  const auto check = [](const char* name, float value) {
-    if (!std::isfinite(value)) {
-      throw InvalidModel(std::string("attribute ") + name + " is " + std::to_string(value) +
-                         "; expected a finite number");
-    }
-  };
-  if (activation.kind == Activation::Kind::kLeakyRelu) check("alpha", activation.slope);
-  if (activation.kind != Activation::Kind::kClip) return;
-  check("min", activation.least);
-  check("max", activation.most);
-  if (activation.least > activation.most) {
-    throw InvalidModel("attribute min is " + std::to_string(activation.least) + " and max " +
-                       std::to_string(activation.most) + "; expected min <= max");
-  }
-}
-
 }  // namespace
 
 int64_t CheckedProduct(int64_t a, int64_t b, const char* what) {
@@ -66,7 +49,6 @@ ConvParams MakeConvParams(InputKind input, const ConvAttributes& attributes, int
 
   ConvParams params;
   params.input = input;
-  CheckActivation(attributes.activation);
   params.activation = attributes.activation;
   params.bases = bases;
   params.group = attributes.group;

@@ -2,17 +2,18 @@
 //
 // Nothing that throws leaves this file: every function that the runtime calls turns exceptions into
 // a status that names the node.
-#include <cmath>
 #include <exception>
+#include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
-#include "binary_conv.h"
 #include "kernels/families.h"
 #include "onnxbin_ops.h"
-#include "ort_node.h"
+#include "ort_kernel.h"
 
 namespace onnxbin {
 namespace {
@@ -20,149 +21,46 @@ namespace {
 // The oldest version with all that is called here: ONNX Runtime 1.17.
 constexpr uint32_t kApiVersion = 17;
 
-enum Input : size_t { kX, kW, kScale, kBias, kXStep, kXZero };
+using Types = std::vector<ONNXTensorElementDataType>;
+constexpr ONNXTensorElementDataType kFloat = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+constexpr ONNXTensorElementDataType kByte = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
 
 // The static members of one operator; OrtCustomOp must come first, the runtime knows no more.
 struct Operator : OrtCustomOp {
   std::string name;
-  InputKind input;
-  Activation::Kind activation;
+  Types inputs;
+  ONNXTensorElementDataType output;
+  std::function<std::unique_ptr<OrtKernel>(const OrtNode&)> make;
 };
 
-// The session's own threads.
-class SessionThreads : public Parallel {
- public:
-  SessionThreads(const OrtApi& api, const OrtKernelContext* context)
-      : api_(api), context_(context) {}
-
- protected:
-  void Run(void (*task)(void*, size_t), size_t count, void* user) const override {
-    ThrowOnError(api_, api_.KernelContext_ParallelFor(context_, task, count, 0, user));
-  }
-
- private:
-  const OrtApi& api_;
-  const OrtKernelContext* context_;
-};
-
-void CheckFinite(const char* name, const float* values, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) {
-    if (!std::isfinite(values[i])) {
-      throw InvalidModel(std::string("input ") + name + " holds " + std::to_string(values[i]) +
-                         " at " + std::to_string(i) + "; expected finite numbers");
-    }
-  }
-}
-
-void CheckShape(const char* name, const std::vector<int64_t>& found,
-                const std::vector<int64_t>& expected) {
-  if (found != expected) {
-    throw InvalidModel(std::string("input ") + name + " has shape " + ShapeText(found) +
-                       "; expected " + ShapeText(expected));
-  }
-}
-
-// One node of a session.
+// One node of a session; its name begins all that it says of errors.
 class Kernel {
  public:
   Kernel(const Operator& op, const OrtApi& api, const OrtKernelInfo* info) : api_(api) {
     const OrtNode node(api, info);
     label_ = op.name + " node '" + node.Name() + "': ";
-    try {
-      Prepare(op, node);
-    } catch (const std::exception& error) {
-      throw std::runtime_error(label_ + error.what());
-    }
+    Labelled([&] { kernel_ = op.make(node); });
   }
 
   const OrtApi& api() const { return api_; }
 
   void Compute(OrtKernelContext* context) const {
+    Labelled([&] { kernel_->Run(api_, context); });
+  }
+
+ private:
+  template <typename Body>
+  void Labelled(const Body& body) const {
     try {
-      Run(context);
+      body();
     } catch (const std::exception& error) {
       throw std::runtime_error(label_ + error.what());
     }
   }
 
- private:
-  void Prepare(const Operator& op, const OrtNode& node) {
-    const InputKind input = op.input;
-    constexpr ONNXTensorElementDataType kFloat = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
-    ConvAttributes attributes;
-    attributes.weight_shape = node.Integers("weight_shape");
-    if (node.Has("strides")) attributes.strides = node.Integers("strides");
-    if (node.Has("pads")) attributes.pads = node.Integers("pads");
-    if (node.Has("dilations")) attributes.dilations = node.Integers("dilations");
-    if (node.Has("group")) attributes.group = node.Integer("group");
-    if (input == InputKind::kQuant) attributes.x_bits = node.Integer("x_bits");
-    attributes.activation.kind = op.activation;
-    if (op.activation == Activation::Kind::kLeakyRelu) {
-      attributes.activation.slope = node.Float("alpha");
-    } else if (op.activation == Activation::Kind::kClip) {
-      attributes.activation.least = node.Float("min");
-      attributes.activation.most = node.Float("max");
-    }
-
-    const Tensor w = node.Constant(kW, "W", ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8);
-    if (w.shape.size() != 3 || w.shape[0] < 1) {
-      throw InvalidModel("input W has shape " + ShapeText(w.shape) +
-                         "; expected [bases, M, ceil(K / 8)] with at least one base");
-    }
-    params_ = MakeConvParams(input, attributes, w.shape[0]);
-    CheckShape("W", w.shape, {params_.bases, params_.out_channels, params_.row_bytes()});
-    const Tensor scale = node.Constant(kScale, "scale", kFloat);
-    CheckShape("scale", scale.shape, {params_.bases, params_.out_channels});
-    const Tensor bias = node.Constant(kBias, "bias", kFloat);
-    CheckShape("bias", bias.shape, {params_.out_channels});
-
-    ConvConstants constants;
-    constants.signs = static_cast<const uint8_t*>(w.data);
-    constants.scale = static_cast<const float*>(scale.data);
-    CheckFinite("scale", constants.scale, params_.bases * params_.out_channels);
-    constants.bias = static_cast<const float*>(bias.data);
-    if (input != InputKind::kReal) {
-      const Tensor step = node.Constant(kXStep, "x_step", kFloat);
-      CheckShape("x_step", step.shape, {1});
-      constants.x_step = *static_cast<const float*>(step.data);
-      if (!(constants.x_step > 0) || !std::isfinite(constants.x_step) ||
-          !std::isfinite(1.0f / constants.x_step)) {
-        throw InvalidModel("input x_step is " + std::to_string(constants.x_step) +
-                           "; expected a number above 0 whose inverse is finite");
-      }
-      const Tensor zero = node.Constant(kXZero, "x_zero", kFloat);
-      constants.x_zero_per_channel =
-          input == InputKind::kSign && zero.shape != std::vector<int64_t>{1};
-      CheckShape("x_zero", zero.shape, {constants.x_zero_per_channel ? params_.in_channels() : 1});
-      constants.x_zero = static_cast<const float*>(zero.data);
-      CheckFinite("x_zero", constants.x_zero, zero.shape[0]);
-    }
-    conv_ = MakeBinaryConv(params_, constants, SelectedFamily());
-  }
-
-  void Run(OrtKernelContext* context) const {
-    const OrtValue* value = nullptr;
-    ThrowOnError(api_, api_.KernelContext_GetInput(context, kX, &value));
-    const Tensor x = ReadTensor(api_, value, "X", ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
-    if (x.shape.size() != 4) {
-      throw InvalidModel("input X has shape " + ShapeText(x.shape) + "; expected [N, C, H, W]");
-    }
-    const ImageShape x_shape{x.shape[0], x.shape[1], x.shape[2], x.shape[3]};
-    const ImageShape y_shape = OutputShape(params_, x_shape);
-    const int64_t dims[4] = {y_shape.batch, y_shape.channels, y_shape.height, y_shape.width};
-    OrtValue* y = nullptr;
-    ThrowOnError(api_, api_.KernelContext_GetOutput(context, 0, dims, 4, &y));
-    if (y_shape.batch == 0) return;
-    void* y_data = nullptr;
-    ThrowOnError(api_, api_.GetTensorMutableData(y, &y_data));
-    conv_->Run(static_cast<const float*>(x.data), x_shape, static_cast<float*>(y_data), y_shape,
-               SessionThreads(api_, context));
-  }
-
   const OrtApi& api_;
   std::string label_;
-  ConvParams params_;
-  std::unique_ptr<BinaryConv> conv_;
+  std::unique_ptr<OrtKernel> kernel_;
 };
 
 // Calls `body` and turns what it throws into a status.
@@ -178,24 +76,28 @@ OrtStatus* Guarded(const OrtApi& api, const Body& body) noexcept {
   }
 }
 
-Operator MakeOperator(const std::string& name, InputKind input, Activation::Kind activation) {
+Operator MakeOperator(const std::string& name, const Types& inputs,
+                      ONNXTensorElementDataType output, decltype(Operator::make) make) {
   Operator op{};
   op.name = name;
-  op.input = input;
-  op.activation = activation;
+  op.inputs = inputs;
+  op.output = output;
+  op.make = std::move(make);
   op.version = kApiVersion;
   op.GetName = [](const OrtCustomOp* self) {
     return static_cast<const Operator*>(self)->name.c_str();
   };
   op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return nullptr; };
-  op.GetInputTypeCount = [](const OrtCustomOp* self) -> size_t {
-    return static_cast<const Operator*>(self)->input == InputKind::kReal ? kBias + 1 : kXZero + 1;
+  op.GetInputTypeCount = [](const OrtCustomOp* self) {
+    return static_cast<const Operator*>(self)->inputs.size();
   };
-  op.GetInputType = [](const OrtCustomOp*, size_t index) {
-    return index == kW ? ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+  op.GetInputType = [](const OrtCustomOp* self, size_t index) {
+    return static_cast<const Operator*>(self)->inputs[index];
   };
   op.GetOutputTypeCount = [](const OrtCustomOp*) -> size_t { return 1; };
-  op.GetOutputType = [](const OrtCustomOp*, size_t) { return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; };
+  op.GetOutputType = [](const OrtCustomOp* self, size_t) {
+    return static_cast<const Operator*>(self)->output;
+  };
   op.GetInputCharacteristic = [](const OrtCustomOp*, size_t) { return INPUT_OUTPUT_REQUIRED; };
   op.GetOutputCharacteristic = [](const OrtCustomOp*, size_t) { return INPUT_OUTPUT_REQUIRED; };
   op.GetInputMemoryType = [](const OrtCustomOp*, size_t) { return OrtMemTypeDefault; };
@@ -218,13 +120,14 @@ Operator MakeOperator(const std::string& name, InputKind input, Activation::Kind
   return op;
 }
 
+using Kind = Activation::Kind;
+
 // One for each way to see the input and each activation, named after both.
-std::vector<Operator> MakeOperators() {
-  using Kind = Activation::Kind;
-  constexpr std::pair<const char*, InputKind> kInputs[] = {
-      {"BinaryConv", InputKind::kReal},
-      {"BinaryConvSign", InputKind::kSign},
-      {"BinaryConvQuant", InputKind::kQuant},
+std::vector<Operator> MakeConvolutions() {
+  const std::tuple<const char*, InputKind, Types> inputs[] = {
+      {"BinaryConv", InputKind::kReal, {kFloat, kByte, kFloat, kFloat}},
+      {"BinaryConvSign", InputKind::kSign, {kFloat, kByte, kFloat, kFloat, kFloat, kFloat}},
+      {"BinaryConvQuant", InputKind::kQuant, {kFloat, kByte, kFloat, kFloat, kFloat, kFloat}},
   };
   constexpr std::pair<const char*, Kind> kActivations[] = {
       {"", Kind::kNone},     {"Relu", Kind::kRelu},           {"LeakyRelu", Kind::kLeakyRelu},
@@ -232,11 +135,39 @@ std::vector<Operator> MakeOperators() {
   };
   std::vector<Operator> operators;
   for (const auto& [suffix, activation] : kActivations) {
-    for (const auto& [name, input] : kInputs) {
-      operators.push_back(MakeOperator(std::string(name) + suffix, input, activation));
+    for (const auto& [name, input, types] : inputs) {
+      operators.push_back(
+          MakeOperator(std::string(name) + suffix, types, kFloat,
+                       [input = input, activation = activation](const OrtNode& node) {
+                         return MakeConvKernel(node, input, activation);
+                       }));
     }
   }
   return operators;
+}
+
+std::vector<Operator> MakeByteActivations() {
+  constexpr std::pair<const char*, Kind> kActivations[] = {
+      {"QLinearLeakyRelu", Kind::kLeakyRelu},
+      {"QLinearHardSwish", Kind::kHardSwish},
+      {"QLinearSilu", Kind::kSilu},
+  };
+  std::vector<Operator> operators;
+  for (const auto& [name, activation] : kActivations) {
+    operators.push_back(MakeOperator(name, {kByte, kFloat, kByte, kFloat, kByte}, kByte,
+                                     [activation = activation](const OrtNode& node) {
+                                       return MakeByteActivationKernel(node, activation);
+                                     }));
+  }
+  return operators;
+}
+
+void Register(const OrtApi& api, OrtSessionOptions* options, const char* name,
+              const std::vector<Operator>& operators) {
+  OrtCustomOpDomain* domain = nullptr;
+  ThrowOnError(api, api.CreateCustomOpDomain(name, &domain));
+  for (const Operator& op : operators) ThrowOnError(api, api.CustomOpDomain_Add(domain, &op));
+  ThrowOnError(api, api.AddCustomOpDomain(options, domain));
 }
 
 }  // namespace
@@ -254,13 +185,11 @@ OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* api_b
                       .c_str());
   }
   return Guarded(*api, [&] {
-    OrtCustomOpDomain* domain = nullptr;
-    ThrowOnError(*api, api->CreateCustomOpDomain("onnxbin", &domain));
-    static const std::vector<Operator> operators = MakeOperators();  // outlive every session
-    for (const Operator& op : operators) {
-      ThrowOnError(*api, api->CustomOpDomain_Add(domain, &op));
-    }
-    ThrowOnError(*api, api->AddCustomOpDomain(options, domain));
+    // They outlive every session.
+    static const std::vector<Operator> convolutions = MakeConvolutions();
+    static const std::vector<Operator> byte_activations = MakeByteActivations();
+    Register(*api, options, "onnxbin", convolutions);
+    Register(*api, options, "onnxbin.int8", byte_activations);
   });
 }
 

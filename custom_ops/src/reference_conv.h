@@ -17,7 +17,6 @@ class ReferenceConv : public BinaryConv {
   double Output(const float* image, const ImageShape& x_shape, int64_t m, int64_t out_row,
                 int64_t out_column) const;
   double Weight(int64_t m, int64_t k) const;
-  double Activated(double y) const;
   double InputValue(float x, int64_t channel) const;
 
   ConvParams params_;

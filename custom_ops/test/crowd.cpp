@@ -100,7 +100,7 @@ struct Node {
 int Main(int thread_count, int seconds) {
   const OrtApi api = ThreadedApi();
   std::vector<Node> nodes;
-  for (const OrtCustomOp* op : RegisteredOperators()) {
+  for (const OrtCustomOp* op : RegisteredOperators("onnxbin")) {
     nodes.emplace_back(op, 35, 40, 3, 1);
     nodes.emplace_back(op, 4, 70, 1, 2);
     nodes.emplace_back(op, 24, 1, 3, 24);
@@ -117,7 +117,7 @@ int Main(int thread_count, int seconds) {
   const auto work = [&](size_t thread) {
     for (size_t turn = thread; std::chrono::steady_clock::now() < end; ++turn) {
       const size_t index = turn % nodes.size();
-      RegisteredOperators();
+      RegisteredOperators("onnxbin");
       void* own = nodes[index].Make(api);
       for (void* kernel : {own, shared[index], own}) {
         if (nodes[index].Run(kernel) != expected[index]) ++wrong;

@@ -23,10 +23,11 @@ from onnx import GraphProto, ModelProto, NodeProto
 
 from onnxbin.large import around
 from onnxbin.operator.function import DOMAIN
+from onnxbin.operator.qlinear import OPS
 
 _BEHIND = {
     "BatchNormalization", "Clip", "DequantizeLinear", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu",
-    "Mish", "Mul", "PRelu", "QuantizeLinear", "Relu", "Selu", "Sigmoid", "Softplus", "Tanh",
+    "Mish", "Mul", "PRelu", "QuantizeLinear", "Relu", "Selu", "Sigmoid", "Softplus", "Tanh", *OPS,
 }  # fmt: skip
 """Ops of rule 2; Mul is in x * sigmoid(x), quantization is what int8 models have in between."""
 

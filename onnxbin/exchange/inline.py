@@ -12,7 +12,7 @@ from onnx import ModelProto
 
 from onnxbin.constants import with_stored_weights
 from onnxbin.errors import OnnxbinError
-from onnxbin.operator import DOMAIN
+from onnxbin.operator import DOMAIN, qlinear
 
 
 def inlined(proto: ModelProto, float_weights: bool = False) -> ModelProto:
@@ -24,6 +24,6 @@ def inlined(proto: ModelProto, float_weights: bool = False) -> ModelProto:
         raise OnnxbinError("the model has no local functions, so there is nothing to inline")
     model: ModelProto = onnx.inliner.inline_local_functions(proto)
     for index in reversed(range(len(model.opset_import))):
-        if model.opset_import[index].domain == DOMAIN:
+        if model.opset_import[index].domain in (DOMAIN, qlinear.DOMAIN):
             del model.opset_import[index]
     return with_stored_weights(model) if float_weights else model

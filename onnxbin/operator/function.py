@@ -31,7 +31,7 @@ OP_TYPES = tuple(PARTS)
 _CONV_ATTRIBUTES = ("strides", "pads", "dilations", "group")
 
 
-class _Body:
+class Body:
     """Collects the nodes of a function; each method adds one and returns the name of its output."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ def _reference(slot: str, name: str, kind: AttributeProto.AttributeType) -> Attr
     return AttributeProto(name=slot, ref_attr_name=name, type=kind)
 
 
-def _dense_weight(body: _Body) -> str:
+def _dense_weight(body: Body) -> str:
     """Inputs W, scale and attribute weight_shape to the float weight [M, C/group, kh, kw]."""
     shape = body.attribute("weight_shape", AttributeProto.INTS, "value_ints")
     filter_shape = body("Slice", shape, body.constant([1], np.int64), body.constant([4], np.int64))
@@ -80,12 +80,12 @@ def _dense_weight(body: _Body) -> str:
     return body("Reshape", summed, shape)
 
 
-def _sign_input(body: _Body) -> str:
+def _sign_input(body: Body) -> str:
     zero = body("Reshape", "x_zero", body.constant([1, -1, 1, 1], np.int64))
     return body("Where", body("GreaterOrEqual", "X", zero), "x_step", body("Neg", "x_step"))
 
 
-def _quant_input(body: _Body) -> str:
+def _quant_input(body: Body) -> str:
     bits = body.attribute("x_bits", AttributeProto.INT, "value_int")
     # One axis: OpenCV raises no scalar to the power of a scalar.
     levels = body("Pow", body.constant([2.0]), body("Cast", bits, to=onnx.TensorProto.FLOAT))
@@ -102,7 +102,7 @@ def _quant_input(body: _Body) -> str:
     return body("Mul", "x_step", body("Sub", q, "x_zero"))
 
 
-def _convolution(body: _Body, base: str) -> None:
+def _convolution(body: Body, base: str) -> None:
     """Y, what an op without activation computes."""
     weight = _dense_weight(body)
     value = "X" if base == REAL else _sign_input(body) if base == SIGN else _quant_input(body)
@@ -111,23 +111,28 @@ def _convolution(body: _Body, base: str) -> None:
         body.nodes[-1].attribute.append(_reference(name, name, _kind(name)))
 
 
-def _activated(body: _Body, base: str, activation: str, inputs: list[str], attributes: list[str]) -> None:
+def _activated(body: Body, base: str, activation: str, inputs: list[str], attributes: list[str]) -> None:
     """Y, the activation of what the op without it computes."""
     y = body(base, *inputs)
     body.nodes[-1].domain = DOMAIN
     body.nodes[-1].attribute.extend(_reference(name, name, _kind(name)) for name in attributes)
-    if activation == "Relu":
-        body("Relu", y, out="Y")
-    elif activation == "LeakyRelu":
-        body("LeakyRelu", y, out="Y")
+    add_activation(body, activation, y, out="Y")
+
+
+def add_activation(body: Body, activation: str, y: str, out: str = "") -> str:
+    """One of ACTIVATIONS of a tensor; its attributes are those of the calling node."""
+    if activation == "LeakyRelu":
+        out = body("LeakyRelu", y, out=out)
         body.nodes[-1].attribute.append(_reference("alpha", "alpha", AttributeProto.FLOAT))
-    elif activation == "Clip":
+        return out
+    if activation == "Clip":
         low, high = (body.attribute(name, AttributeProto.FLOAT, "value_float") for name in ("min", "max"))
-        body("Clip", y, low, high, out="Y")
-    elif activation == "HardSwish":  # an op of its own from opset 14 on
-        body("Mul", y, body("HardSigmoid", y, alpha=1 / 6, beta=0.5), out="Y")
-    else:
-        body("Mul", y, body("Sigmoid", y), out="Y")
+        return body("Clip", y, low, high, out=out)
+    if activation == "HardSwish":  # an op of its own from opset 14 on
+        return body("Mul", y, body("HardSigmoid", y, alpha=1 / 6, beta=0.5), out=out)
+    if activation == "Silu":
+        return body("Mul", y, body("Sigmoid", y), out=out)
+    return body(activation, y, out=out)
 
 
 def _kind(attribute: str) -> AttributeProto.AttributeType:
@@ -150,7 +155,7 @@ def function(op_type: str, opset: int) -> FunctionProto:
         inputs += ["x_step", "x_zero"]
     if base == QUANT:
         attributes.append("x_bits")
-    body = _Body()
+    body = Body()
     opsets = [helper.make_opsetid("", opset)]
     if activation:
         _activated(body, base, activation, inputs, attributes)

@@ -24,7 +24,7 @@ def processor_families(runner: list[str]) -> set[str]:
         families.add("avx2")
     if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
         families.add("avx512-bw")
-        if {"avx512_vnni", "avx512_vpopcntdq"} <= flags:
+        if {"avx512_vnni", "avx512_vpopcntdq", "avx512vbmi"} <= flags:
             families.add("avx512-popcnt")
     return families
 
@@ -185,6 +185,14 @@ def test_large_images_in_strips(threaded_runner: list[str], tmp_path: Path) -> N
         replace(window, op=QUANT, x_bits=8, size=(290, 37), dilations=(2, 1), group_outputs=1),
     ]
     check(threaded_runner, tmp_path, cases, "3")
+
+
+def test_bytes_are_looked_up(runner: list[str]) -> None:
+    """In exact buffers, of all short lengths."""
+    command = [*runner[:-1], str(Path(runner[-1]).with_name("look_up"))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+    assert set(done.stdout.split()) == processor_families(runner)
 
 
 @st.composite

@@ -1,4 +1,4 @@
-// AVX-512 with VPOPCNTDQ and VNNI (Ice Lake, Zen 4 and later): tiles of 12 pixels x 32 output
+// AVX-512 with VPOPCNTDQ, VNNI and VBMI (Ice Lake, Zen 4 and later): tiles of 12 pixels x 32 output
 // channels, 24 vectors of sums. A step takes 2 loads of weights and 12 broadcasts for 24 vectors of
 // work.
 #include <immintrin.h>
@@ -25,6 +25,20 @@ struct Bytes12x32 : Integers16 {
   static Sum Add(Sum sum, Input x, Weights w) { return _mm512_dpbusd_epi32(sum, x, w); }
 };
 
+// The 256 entries in four registers: an instruction looks 64 bytes up in two of them, by their
+// lower seven bits.
+void LookUpBytes64(const uint8_t* table, const uint8_t* x, int64_t count, uint8_t* y) {
+  const __m512i a = _mm512_loadu_si512(table), b = _mm512_loadu_si512(table + 64);
+  const __m512i c = _mm512_loadu_si512(table + 128), d = _mm512_loadu_si512(table + 192);
+  for (int64_t i = 0; i < count; i += 64) {
+    const __mmask64 some = count - i < 64 ? (uint64_t{1} << (count - i)) - 1 : ~uint64_t{0};
+    const __m512i v = _mm512_maskz_loadu_epi8(some, x + i);
+    const __m512i low = _mm512_permutex2var_epi8(a, v, b);
+    const __m512i high = _mm512_permutex2var_epi8(c, v, d);
+    _mm512_mask_storeu_epi8(y + i, some, _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(v), high));
+  }
+}
+
 constexpr KernelFamily MakeFamily() {
   KernelFamily family{"avx512-popcnt", HasAvx512Popcnt};
   family.bits = MakeTileKernel<Bits12x32>(PackBits16, FinishTile16<Bits12x32>);
@@ -34,6 +48,7 @@ constexpr KernelFamily MakeFamily() {
   family.reals.expand = ExpandSignVectors<16, 2>;
   family.fill_plane = FillPlane<Reals12x32>;
   family.compute_plane = ComputePlane<Reals12x32>;
+  family.look_up = LookUpBytes64;
   return family;
 }
 

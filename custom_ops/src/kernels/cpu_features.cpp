@@ -18,7 +18,7 @@ bool HasAvx512Bw() {
 
 bool HasAvx512Popcnt() {
   return HasAvx512Bw() && __builtin_cpu_supports("avx512vnni") &&
-         __builtin_cpu_supports("avx512vpopcntdq");
+         __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vbmi");
 }
 
 #endif

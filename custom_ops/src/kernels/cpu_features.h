@@ -7,7 +7,7 @@ namespace onnxbin {
 
 bool HasAvx2();          // AVX2 and FMA: Haswell, Zen and later
 bool HasAvx512Bw();      // AVX-512 F, BW, DQ and VL: Skylake-X and later
-bool HasAvx512Popcnt();  // the same with VNNI and VPOPCNTDQ: Ice Lake, Zen 4 and later
+bool HasAvx512Popcnt();  // the same with VNNI, VPOPCNTDQ and VBMI: Ice Lake, Zen 4 and later
 
 bool HasNeon();     // every 64-bit Arm processor
 bool HasNeonDot();  // the dot product of bytes: Armv8.2 and later

@@ -138,6 +138,9 @@ struct PlanarOutput {
 };
 constexpr int64_t kPlanarSlack = 16;
 
+// y[i] = table[x[i]], the table having 256 entries.
+void LookUpBytes(const uint8_t* table, const uint8_t* x, int64_t count, uint8_t* y);
+
 struct KernelFamily {
   const char* name;
   bool (*available)();     // on this processor
@@ -150,6 +153,8 @@ struct KernelFamily {
 
   void (*fill_plane)(const PlanarInput& input) = nullptr;
   void (*compute_plane)(const PlanarOutput& output) = nullptr;
+
+  void (*look_up)(const uint8_t* table, const uint8_t* x, int64_t count, uint8_t* y) = LookUpBytes;
 };
 
 }  // namespace onnxbin

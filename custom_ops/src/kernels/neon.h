@@ -99,6 +99,24 @@ struct Reals5x16 {
   }
 };
 
+// The 256 entries in 16 registers: an instruction looks 16 bytes up in four of them, and leaves
+// those alone that are beyond.
+void LookUpBytes16(const uint8_t* table, const uint8_t* x, int64_t count, uint8_t* y) {
+  uint8x16x4_t quarters[4];
+  for (int i = 0; i < 4; ++i) quarters[i] = vld1q_u8_x4(table + 64 * i);
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    uint8x16_t v = vld1q_u8(x + i);
+    uint8x16_t found = vqtbl4q_u8(quarters[0], v);
+    for (int quarter = 1; quarter < 4; ++quarter) {
+      v = vsubq_u8(v, vdupq_n_u8(64));
+      found = vqtbx4q_u8(found, quarters[quarter], v);
+    }
+    vst1q_u8(y + i, found);
+  }
+  LookUpBytes(table, x + i, count - i, y + i);
+}
+
 constexpr KernelFamily MakeNeonFamily(const char* name, bool (*available)()) {
   KernelFamily family{name, available};
   family.bits = MakeTileKernel<Bits5x16>(PackBitVectors<4>, FinishTileVectors<Bits5x16>);
@@ -106,6 +124,7 @@ constexpr KernelFamily MakeNeonFamily(const char* name, bool (*available)()) {
   family.reals.expand = ExpandSignVectors<4, 4>;
   family.fill_plane = FillPlane<Reals5x16>;
   family.compute_plane = ComputePlane<Reals5x16>;
+  family.look_up = LookUpBytes16;
   return family;
 }
 
