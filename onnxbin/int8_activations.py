@@ -1,4 +1,6 @@
-"""Activations between int8 convolutions become one node each, which looks bytes up (see onnxbin.operator.qlinear).
+"""Activations between int8 convolutions become one node each, which looks bytes up.
+
+The nodes are those of onnxbin.operator.qlinear.
 
 Without it, ONNX Runtime computes x * sigmoid(x) of 8 bits in two passes with 8 bits in between, or in floats,
 and spends as long on it as on the convolution before. Around ONNX Runtime's quantizer:

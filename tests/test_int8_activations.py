@@ -1,4 +1,4 @@
-"""Activations between int8 convolutions: what becomes a node of bytes, what does not, and what is computed."""
+"""Activations between int8 convolutions: which become nodes of bytes, and what is computed then."""
 
 import graphs
 import numpy as np

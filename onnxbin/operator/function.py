@@ -38,11 +38,13 @@ class Body:
         self.nodes: list[NodeProto] = []
 
     def __call__(self, op_type: str, *inputs: str, out: str = "", **attributes: Any) -> str:
+        """Any node of the standard domain."""
         out = out or f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(op_type, inputs, [out], **attributes))
         return out
 
     def constant(self, value: float | Sequence[float], dtype: type = np.float32) -> str:
+        """A Constant of this value."""
         out = f"t{len(self.nodes)}"
         tensor = onnx.numpy_helper.from_array(np.asarray(value, dtype))
         self.nodes.append(helper.make_node("Constant", [], [out], value=tensor))
