@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onnx import ModelProto
 
@@ -37,9 +37,6 @@ from onnxbin.settings import FineTune, Settings
 from onnxbin.sources import fetch, output_file
 from onnxbin.trainer import Trainer, Untrained
 from onnxbin.user_function import user_function
-
-if TYPE_CHECKING:
-    from onnxbin.int8_rest import Candidate
 
 
 def compress(
@@ -208,9 +205,9 @@ class _Job:
             measured = Measured(records[-1].after, records[-1].boxes)
         else:
             measured = self._measures.of(model)
-        int8 = None
+        int8 = False
         if self._settings.rest == "static-int8" and records and not loop.stopped:
-            int8, model, measured = self._with_fastest_rest(model, measured)
+            int8, model, measured = self._with_int8_rest(model, measured)
         size = byte_size(model)
         if self.processes.rank == 0:
             size = files.save(model, target)
@@ -240,34 +237,35 @@ class _Job:
         """What its binary layers cost on this machine on one thread, beside a rest as it will be."""
         feeds, model = self._feeds(FEEDS), network.model
         if self._settings.rest == "static-int8":
-            model = self._int8_rests(model)[0].model
+            model = self._faster_rest(model) or model
         return measure_costs(self.plan.original, model, feeds, f"{len(feeds)} of the run's images")
 
-    def _with_fastest_rest(
-        self, model: ModelProto, before: Measured
-    ) -> tuple[str | None, ModelProto, Measured]:
-        """The fastest way to compute the layers that stay real, of those that lose little."""
+    def _with_int8_rest(self, model: ModelProto, before: Measured) -> tuple[bool, ModelProto, Measured]:
+        """Whether the layers that stay real compute in int8, the model then, and what is measured of it."""
         from onnxbin.int8_rest import LARGEST_LOSS
 
         goal, most = self._settings.until_ratio, self._settings.max_drop
-        for candidate in in_first(self.processes, lambda: self._int8_rests(model)):
-            if candidate.int8 is None:
-                break
-            size = byte_size(candidate.model)
-            if goal is not None and size * goal > self.plan.original.file_bytes >= byte_size(model) * goal:
-                continue
-            measured = self._measures.of(candidate.model)
-            if before.kept - measured.kept <= LARGEST_LOSS and (most is None or 1 - measured.kept <= most):
-                return candidate.int8, candidate.model, measured
-        return None, model, before
+        found = in_first(self.processes, lambda: self._faster_rest(model))
+        if found is None:
+            return False, model, before
+        size = byte_size(found)
+        if goal is not None and size * goal > self.plan.original.file_bytes >= byte_size(model) * goal:
+            return False, model, before
+        measured = self._measures.of(found)
+        if before.kept - measured.kept > LARGEST_LOSS or (most is not None and 1 - measured.kept > most):
+            return False, model, before
+        return True, found, measured
 
-    def _int8_rests(self, model: ModelProto) -> list[Candidate]:
-        """Ways to compute the layers that stay real, the fastest first."""
+    def _faster_rest(self, model: ModelProto) -> ModelProto | None:
+        """The model whose layers that stay real compute in int8; None where that is no faster."""
         # Here, not above: ONNX Runtime's quantizer takes a while to import.
-        from onnxbin.int8_rest import candidates
+        from onnxbin.int8_rest import is_faster, with_int8_rest
         from onnxbin.static_int8 import CALIBRATION
 
-        return candidates(with_rest_restored(model), self._feeds(CALIBRATION), self._listener.made_int8)
+        self._listener.making_int8()
+        plain, feeds = with_rest_restored(model), self._feeds(CALIBRATION)
+        found = with_int8_rest(plain, feeds)
+        return found if is_faster(found, plain, feeds) else None
 
     def _feeds(self, most: int) -> list[Feed]:
         images = self.images.training

@@ -88,7 +88,8 @@ class Result:
     """What came out.
 
     path: the file that was written. ratio: original bytes / its bytes. agreement: with the original on
-    held-back images, see onnxbin.agreement; boxes: of what is detected, see Record. reached: whether the stop
+    held-back images, see onnxbin.agreement; boxes: of what is detected, see Record. int8: whether
+    what stays real computes in int8. reached: whether the stop
     rules were met. reason: why the run ended. steps: what was kept, step by step. run: the run folder.
     preprocessing: how images were fed and where that is known from.
     """
@@ -98,7 +99,7 @@ class Result:
     ratio: float
     agreement: float
     boxes: float | None
-    int8: str | None
+    int8: bool
     reached: bool
     reason: str
     steps: tuple[Record, ...]
@@ -132,8 +133,8 @@ class Listener:
     def warned(self, text: str) -> None:
         """Something the user should know."""
 
-    def made_int8(self, done: int, total: int) -> None:
-        """After the last step: so many of the ways to compute the rest in int8 are ready to be timed."""
+    def making_int8(self) -> None:
+        """After the last step: what stays real is being quantized and timed."""
 
     def looked_at(self, done: int, total: int) -> None:
         """In choosing the next layer, so many of the candidates have been looked at."""

@@ -218,8 +218,8 @@ def _show(result: Result, console: OutputConsole) -> None:
             f"agreement {result.agreement:.3f}{_boxes(result)}, in {duration(result.seconds)}"
         )
     )
-    if result.int8 is not None:
-        console.print(Text(f"computing in int8, of what stays real: {result.int8}", style="dim"))
+    if result.int8:
+        console.print(Text("what stays real computes in int8", style="dim"))
     if not result.reached:
         command = f"onnxbin compress --resume {printable(str(result.run))}"
         console.print(Text(f"to go on, or for another goal: {command}", style="dim"))

@@ -80,9 +80,9 @@ class CompressionProgress(Listener):
                 "binary takes its time; --rest static-int8, or more binary layers, may help"
             )
 
-    def made_int8(self, done: int, total: int) -> None:
+    def making_int8(self) -> None:
         """The bar for the rest in int8."""
-        self._show("the rest in int8", done, total, "ways")
+        self._show("the rest in int8", 0, 1, "models")
 
     def step_started(self, step: Step) -> None:
         """The bar for this turn."""
