@@ -12,7 +12,7 @@ import torch
 
 from onnxbin.binarize import binarize
 from onnxbin.bridge.cut import targets
-from onnxbin.bridge.distill import LAST_PHASE_RATE, Distillation
+from onnxbin.bridge.distill import LAST, TURN, Distillation
 from onnxbin.bridge.engine import Engine
 from onnxbin.bridge.module import GraphModule
 from onnxbin.errors import OnnxbinError, first_line
@@ -55,13 +55,8 @@ class NetworkTrainer:
     def train(self, step: Step, on_step: Callable[[int, float], bool]) -> None:
         """Fine-tune the whole network."""
         if self._distillation is not None:
-            if step.layer is not None:
-                self._distillation.train(step.training_steps, on_step)
-            else:
-                # Inputs that have just lost most of their bits want more than signs that are nearly right.
-                quantized = any(layer.quantizer is not None for layer in self.binary().values())
-                peak = 1.0 if quantized else LAST_PHASE_RATE
-                self._distillation.train(step.training_steps, on_step, peak=peak, falling=1.0)
+            phase = LAST if step.layer is None else TURN
+            self._distillation.train(step.training_steps, on_step, phase=phase)
         elif self._function is not None:
             try:
                 self._function(self._student, self._images, step)

@@ -83,7 +83,7 @@ def test_training_brings_the_student_closer_on_images_it_has_not_seen():
     distiller = distillation(student)
     losses = []
     before = agreement(student, held_back)
-    distiller.train(60, lambda done, loss: losses.append((done, loss)) is None, falling=1.0)
+    distiller.train(60, lambda done, loss: losses.append((done, loss)) is None)
     after = agreement(student, held_back)
     assert 1 - after < 0.8 * (1 - before)
     assert [done for done, _ in losses] == list(range(1, 61))

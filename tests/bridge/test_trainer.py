@@ -87,7 +87,8 @@ def test_a_decoding_convolution_is_not_trained(tmp_path, photos):
     proto.graph.node.append(helper.make_node("Conv", ["y", "bins"], ["z"], "decode"))
     path = tmp_path / "model.onnx"
     path.write_bytes(proto.SerializeToString())
-    result = onnxbin.compress(path, images=photos, profile="yolov4", last_steps=0, steps_per_layer=3)
+    settings = {"images": photos, "profile": "yolov4", "inputs": "real"}
+    result = onnxbin.compress(path, **settings, last_steps=0, steps_per_layer=3)
     np.testing.assert_array_equal(weights(result.path)["bins"], bins)
     assert not np.array_equal(weights(result.path)["w2"], weights(path)["w2"])
     assert [record.layer for record in result.steps] == ["c1"]
