@@ -33,7 +33,7 @@ from onnxbin.records import Listener, Result
 from onnxbin.rest import with_rest_restored
 from onnxbin.run_folder import RunFolder, changed_versions, describe
 from onnxbin.run_images import RunImages
-from onnxbin.settings import FineTune, Settings
+from onnxbin.settings import FineTune, Rest, Settings
 from onnxbin.sources import fetch, output_file
 from onnxbin.trainer import Trainer, Untrained
 from onnxbin.user_function import user_function
@@ -82,6 +82,7 @@ def resume(
     speedup: float | None = None,
     costs: str | os.PathLike[str] | None = None,
     last_steps: int | None = None,
+    rest: Rest | None = None,
     finetune: str | FineTune | None = None,
     listener: Listener | None = None,
 ) -> Result:
@@ -90,7 +91,8 @@ def resume(
     run: its folder. output: where to write, from now on; where the run was to write by default.
     until_ratio, max_drop: another goal, to go further or to be content with less. inputs, gamma, speedup,
     costs, last_steps: another last phase. With any of these, a run that has had its last phase goes on from
-    before it.
+    before it. rest: how the layers that stay real compute in what is written, "int8" (in floats) or
+    "static-int8", of a run that was begun with one of the two.
     finetune: your function again, or its name, where the run is fine-tuned by one: no folder says which code
     is run.
     Raises OnnxbinError where the folder is damaged, or the model or the images are not those of the run.
@@ -110,6 +112,11 @@ def resume(
             "name the function again by --finetune"
         )
     _check_goal(folder, until_ratio, max_drop)
+    if rest not in (None, wanted.rest) and not {rest, wanted.rest} <= {"int8", "static-int8"}:
+        raise OnnxbinError(
+            f"--rest {rest}: {folder.path} was begun with --rest {wanted.rest}, and its steps are stored so; "
+            "only int8 and static-int8 can take each other's place"
+        )
     goal: dict[str, Any] = {
         "until_ratio": until_ratio,
         "max_drop": max_drop,
@@ -124,6 +131,7 @@ def resume(
     if inputs not in (None, "auto"):
         goal = {"speedup": None, "costs": None, **goal}  # the earlier ones were for other inputs
     wanted = replace(wanted, **goal, finetune=finetune if finetune is not None else wanted.finetune)
+    wanted = replace(wanted, rest=rest if rest is not None else wanted.rest)
     if not source.is_file():
         raise OnnxbinError(f"{source}: is gone; {folder.path} was begun with it: bring it back there")
     original = files.load(source)

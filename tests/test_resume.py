@@ -10,11 +10,12 @@ import sys
 
 import graphs
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
 import onnxbin
-from onnxbin import OnnxbinError, loop
+from onnxbin import OnnxbinError, int8_rest, loop
 from onnxbin.errors import Stopped
 from onnxbin.run_folder import RunFolder
 
@@ -279,3 +280,25 @@ def test_another_model_or_other_images_are_refused(model, photos, tmp_path):
     model.write_bytes(graphs.chain([8, 16, 16, 7], shape=(1, 3, 24, 24)).SerializeToString())
     with pytest.raises(OnnxbinError, match="is not the model that"):
         onnxbin.resume(stopped.run)
+
+
+def test_a_finished_run_gives_its_model_with_another_rest(model, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(int8_rest, "is_faster", lambda *_: True)  # it need not be, of a network this small
+    plain = compress(model, photos, tmp_path / "plain.onnx", exclude=["c2"], finetune=False)
+    steps = {path.name: path.read_bytes() for path in (plain.run / "steps").iterdir()}
+    fast = onnxbin.resume(plain.run, tmp_path / "fast.onnx", rest="static-int8")
+    assert (plain.int8, fast.int8) == (False, True)
+    assert fast.steps == plain.steps
+    assert {path.name: path.read_bytes() for path in (plain.run / "steps").iterdir()} == steps
+    at_once = compress(
+        model, photos, tmp_path / "once.onnx", exclude=["c2"], finetune=False, rest="static-int8"
+    )
+    assert graphs_of(fast) == graphs_of(at_once)
+    back = onnxbin.resume(plain.run, tmp_path / "back.onnx", rest="int8")
+    assert back.path.read_bytes() == plain.path.read_bytes()
+    with pytest.raises(OnnxbinError, match=r"--rest float32: .* was begun with --rest int8"):
+        onnxbin.resume(plain.run, rest="float32")
+
+
+def graphs_of(result):
+    return onnx.load(result.path).graph

@@ -23,7 +23,7 @@ from onnxbin_cli.progress import CompressionProgress
 NOT_REACHED = 3
 """Exit status where the goal was not reached, but the best file was written."""
 
-_GOAL = ("until_ratio", "max_drop", "inputs", "gamma", "speedup", "costs", "last_steps")
+_GOAL = ("until_ratio", "max_drop", "inputs", "gamma", "speedup", "costs", "last_steps", "rest")
 _WITH_RESUME = {*_GOAL, "resume", "output", "finetune", "as_json"}
 """Options that may be given when a run is taken up again; the others are those that it was begun with."""
 
@@ -137,7 +137,7 @@ _WITH_RESUME = {*_GOAL, "resume", "output", "finetune", "as_json"}
     type=click.Path(path_type=Path),
     metavar="RUN",
     help="Go on with a run that was stopped, or to a new goal: --until-ratio, --max-drop, --inputs, "
-    "--gamma, --last-steps.",
+    "--gamma, --last-steps, --rest.",
 )
 @json_option
 @click.pass_context
@@ -165,6 +165,7 @@ def compress(
       onnxbin compress --resume model.binary.run
       onnxbin compress --resume model.binary.run --inputs 4 --last-steps 300 -o four.onnx
       onnxbin compress --resume model.binary.run --inputs auto --speedup 2 -o twice.onnx
+      onnxbin compress --resume model.binary.run --rest static-int8 -o fast.onnx
     """
     if finetune and no_finetune:
         raise OnnxbinError("--finetune and --no-finetune exclude each other: give one")
