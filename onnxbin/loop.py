@@ -30,8 +30,9 @@ from onnxbin.plan import Plan
 from onnxbin.priority import MORE_BASES, Choice, DamageQueue, FixedQueue, Queue
 from onnxbin.processes import Processes, in_first
 from onnxbin.records import LAST_PHASE, Listener, Record, Step
-from onnxbin.run_folder import Arrays, End, Progress, RunFolder, Turn
+from onnxbin.run_folder import End, Progress, RunFolder, Turn
 from onnxbin.settings import Settings
+from onnxbin.state_file import Arrays
 from onnxbin.surgery import BinaryLayer, with_layers, with_values
 from onnxbin.trainer import Trainer, closed_form
 

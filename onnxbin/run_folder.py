@@ -19,11 +19,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import math
 import platform
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -32,8 +30,6 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import numpy as np
-import numpy.typing as npt
 from onnx import ModelProto
 
 from onnxbin import model as files
@@ -42,6 +38,7 @@ from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.inputs.auto import WidthChoice
 from onnxbin.inputs.widths import Widths
 from onnxbin.records import Record, without_infinities
+from onnxbin.state_file import Arrays, read_state, write_state
 from onnxbin.typed import typed
 from onnxbin.version import __version__
 
@@ -51,8 +48,6 @@ FORMAT = 2
 _STATES = ("finished.npz", "turn.npz", "last.npz")
 _OF_AUTO = ("costs.json", "widths.json")
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "torch", "lightning-fabric")
-
-Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -310,27 +305,17 @@ class RunFolder:
         return content
 
     def _write_state(self, name: str, progress: Progress, state: Arrays) -> None:
-        text = json.dumps(asdict(progress)).encode()
-        buffer = io.BytesIO()
-        arrays: dict[str, Any] = {f"state/{key}": value for key, value in state.items()}
-        np.savez(buffer, progress=np.frombuffer(text, np.uint8), **arrays)
-        files.write_atomically(self.path / name, buffer.getvalue())
+        write_state(self.path / name, asdict(progress), state)
 
     def _read_state(self, name: str) -> tuple[Progress, Arrays] | None:
         path = self.path / name
         if not path.exists():
             return None
         try:
-            with zipfile.ZipFile(path) as archive:
-                # As it was written: nothing in it is larger than the file, whatever it says.
-                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                    raise ValueError("is compressed")
-            with np.load(path, allow_pickle=False) as content:
-                arrays = {key: content[key] for key in content.files}
-            progress = _progress(json.loads(arrays.pop("progress").tobytes()))
+            progress, state = read_state(path)
+            return _progress(progress), state
         except Exception as error:  # of damaged archives and arrays, zipfile and NumPy raise many kinds
             raise self.damaged(name, error) from None
-        return progress, {key.partition("/")[2]: value for key, value in arrays.items()}
 
     def damaged(self, name: str, why: Exception) -> OnnxbinError:
         """An error that names a file of the folder, and what is wrong with it."""

@@ -17,6 +17,7 @@ from onnxbin.reshape import reshape as reshape_model
 from onnxbin.reshape.pruning import EPS
 from onnxbin.settings import Device
 from onnxbin.text import duration, file_size, preprocessing, printable, thousands
+from onnxbin_cli.compress import NOT_REACHED
 from onnxbin_cli.console import OutputConsole
 from onnxbin_cli.options import (
     ModelFile,
@@ -64,6 +65,9 @@ from onnxbin_cli.options import (
 @input_size_option
 @click.option("--no-finetune", is_flag=True, help="Do not distill from the original; needs no torch.")
 @click.option("--steps", type=int, default=STEPS, show_default=True, help="Of distillation.")
+@click.option(
+    "--resume", is_flag=True, help="Go on where the same command was stopped, as if it had not been."
+)
 @click.option("--batch-size", type=int, default=4, show_default=True, help="Images a step.")
 @click.option(
     "--device", type=click.Choice(get_args(Device)), default="auto", show_default=True, help="To train on."
@@ -76,7 +80,7 @@ def reshape(
     as_json: bool,
     no_finetune: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Divide the depth of MODEL's stages, widen what is left until it costs the same.
 
     Binary networks are more accurate when they are shallower and wider. Blocks that are missed least are
@@ -88,6 +92,7 @@ def reshape(
       onnxbin reshape model.onnx --dry-run --factor 1
       onnxbin reshape model.onnx --dry-run
       onnxbin reshape model.onnx -o wide.onnx --images photos/
+      onnxbin reshape model.onnx -o wide.onnx --images photos/ --resume
       onnxbin reshape model.onnx --prune 0.01 --images photos/
       onnxbin reshape resnet18.onnx --widths 96,168,378,866 --no-finetune
     """
@@ -98,6 +103,7 @@ def reshape(
         click.echo(result.to_json())
     else:
         _show(result, console)
+    return NOT_REACHED if result.stopped else 0
 
 
 class _Progress(Listener):
@@ -197,6 +203,9 @@ def _percent(before: float, after: float) -> str:
 
 
 def _show(result: Result, console: OutputConsole) -> None:
+    if result.stopped:
+        go_on = "; to go on: the same command with --resume" if result.resumable else ""
+        console.print(Text(f"stopped by Ctrl-C{go_on}", style="yellow"))
     if result.path is not None:
         console.print(
             Text(f"{printable(str(result.path))}: {file_size(result.bytes)}, in {duration(result.seconds)}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from onnx import ModelProto
 
@@ -15,36 +17,52 @@ from onnxbin.images import ImageSet
 from onnxbin.surgery import with_values
 
 
-def taught(
-    student: ModelProto,
-    teacher: ModelProto,
-    images: ImageSet,
-    engine: Engine,
-    *,
-    steps: int,
-    also: Sequence[str] = (),
-    fixed: Sequence[str] = (),
-    batch_size: int = 4,
-    seed: int = 0,
-    on_step: Callable[[int, float], bool] | None = None,
-) -> ModelProto:
-    """The student after so many steps of distillation (see onnxbin.bridge.distill).
+class Student:
+    """A network that is taught by distillation (see onnxbin.bridge.distill).
 
-    also: tensors of the same name and shape in both that are matched beside the outputs. fixed: initializers
-    that are not trained. on_step: see Distillation.train.
+    proto: the network. also: tensors of the same name and shape in both that are matched beside the outputs.
+    fixed: initializers that are not trained.
     """
-    torch.manual_seed(seed)
-    matched = [*targets(teacher), *also]
-    module = GraphModule(student, matched)
-    module.freeze(fixed)
-    distillation = Distillation(
-        GraphModule(teacher, matched),
-        module,
-        images,
-        engine,
-        targets=matched,
-        batch_size=batch_size,
-        seed=seed,
-    )
-    distillation.train(steps, on_step)
-    return with_values(student, module.initializers())
+
+    def __init__(
+        self,
+        proto: ModelProto,
+        teacher: ModelProto,
+        images: ImageSet,
+        engine: Engine,
+        *,
+        also: Sequence[str] = (),
+        fixed: Sequence[str] = (),
+        batch_size: int = 4,
+        seed: int = 0,
+    ) -> None:
+        torch.manual_seed(seed)
+        matched = [*targets(teacher), *also]
+        self._proto = proto
+        self._module = GraphModule(proto, matched)
+        self._module.freeze(fixed)
+        self._distillation = Distillation(
+            GraphModule(teacher, matched),
+            self._module,
+            images,
+            engine,
+            targets=matched,
+            batch_size=batch_size,
+            seed=seed,
+        )
+
+    def train(self, steps: int, on_step: Callable[[int, float], bool] | None = None) -> None:
+        """So many steps; on_step: see Distillation.train. After `restore`, those that are left of them."""
+        self._distillation.train(steps, on_step)
+
+    def model(self) -> ModelProto:
+        """The network as it is now."""
+        return with_values(self._proto, self._module.initializers())
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """What training depends on beside the model as it is now."""
+        return self._distillation.state()
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from this state of a student that was of the present one's values."""
+        self._distillation.restore(state)

@@ -6,11 +6,9 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from onnx import ModelProto
 
 from onnxbin import model as files
 from onnxbin.errors import OnnxbinError
@@ -21,20 +19,28 @@ from onnxbin.processes import Alone, training_engine
 from onnxbin.records import without_infinities
 from onnxbin.reshape.changes import Changes, changes
 from onnxbin.reshape.channels import Dependencies
+from onnxbin.reshape.checkpoint import Checkpoint, Progress
 from onnxbin.reshape.depth import Dropped
 from onnxbin.reshape.network import Network
 from onnxbin.reshape.pruning import EPS, pruned
 from onnxbin.reshape.stages import find_stages
-from onnxbin.reshape.transform import Transformed, left_alone, transform
+from onnxbin.reshape.transform import left_alone, transform
 from onnxbin.run_images import RunImages
 from onnxbin.settings import Settings
 from onnxbin.sources import fetch, output_file
+from onnxbin.state_file import Arrays
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from onnxbin.bridge.engine import Engine
+    from onnxbin.bridge.student import Student
 
 STEPS = 400
 """Steps of distillation after a reshaping."""
+
+SAVED_EVERY = 30.0
+"""Seconds of training between two savings of its state."""
 
 
 class Listener:
@@ -63,6 +69,7 @@ class Result:
     path: the file that was written; None for a dry run. changes: of the stages. dropped: the blocks that are
     gone. left_alone: reason -> the convolutions whose channels stay as they were. phases: "reshaped",
     "pruned", "trained", in the order in which they took place, with what was measured then.
+    stopped: the training was, by Ctrl-C; the file has what it had reached. resumable: and `resume` goes on.
     """
 
     path: Path | None
@@ -74,6 +81,8 @@ class Result:
     bytes: int
     preprocessing: Choice
     warnings: tuple[str, ...]
+    stopped: bool
+    resumable: bool
     seconds: float
 
     def to_json(self) -> str:
@@ -91,6 +100,7 @@ def reshape(
     prune: float | None = None,
     steps: int = STEPS,
     dry_run: bool = False,
+    resume: bool = False,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Result:
@@ -101,9 +111,11 @@ def reshape(
     factor: what the depth of stages is divided by; 1 with `prune` for pruning alone. widths: of the stages,
     instead of those by formula, see onnxbin.reshape.transform. prune: leave out channels that are nearer to
     others than this when the network is trained, and train it again, see onnxbin.reshape.pruning.
-    steps: of distillation, each time. dry_run: neither train nor write.
+    steps: of distillation, each time. dry_run: neither train nor write. resume: go on with a training that
+    was stopped, with the same result as if it had not been; everything else as it was given then.
     settings: the fields of `onnxbin.settings.Settings` that are about images and training: images, profile,
     input_size, finetune (True or False), batch_size, device, seed, ...
+    Ctrl-C ends the training with what has been reached so far.
     Raises OnnxbinError where the input is at fault, or there is nothing to reshape.
 
     >>> result = reshape("model.onnx", "wide.onnx", images="photos/")
@@ -111,114 +123,201 @@ def reshape(
     """
     wanted = Settings(**settings)
     trains = not dry_run and steps > 0 and wanted.finetune is not False
-    only_prunes = prune is not None and factor == 1 and widths is None
-    _check(factor, widths, prune, steps, trains or only_prunes)
+    _check(factor, widths, prune, steps)
+    asked = _Asked(factor, widths, prune, steps if trains else 0)
+    if prune is not None and not (trains or asked.only_prunes):
+        raise OnnxbinError(
+            "--prune: before it is trained, a widened network has its channels twice, and pruning would only "
+            "undo that; let it be trained, or give --factor 1 to prune alone"
+        )
+    if resume and not trains:
+        raise OnnxbinError("--resume: goes on with a training, and there is to be none")
     original = files.load(fetch(model))
     path = Path(output) if output is not None else None
     target = None if dry_run else output_file(path, original, ".wide.onnx")
-    job = _Job(original, wanted, steps if trains else 0, factor, listener or Listener())
-    if only_prunes:
-        transformed = Transformed(job.original, (), left_alone(Dependencies(job.original)))
-    else:
-        transformed = transform(
-            job.original, job.measures.first_look, factor=factor, widths=widths, seed=wanted.seed
-        )
-        if not (transformed.dropped or widths or dry_run):
-            raise OnnxbinError(
-                f"{original.path}: nothing to reshape: no stage has a part that keeps size and channels and "
-                f"could go at --factor {factor:g}"
-            )
-        job.take("reshaped", transformed.network, transformed.left_alone)
-    if prune is not None:
-        smaller = pruned(job.network, job.images.training, prune)
-        job.take("pruned", smaller, transformed.left_alone)
-    return job.finish(target, transformed)
+    job = _Job(original, wanted, asked, target, listener or Listener())
+    return job.run(resume)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a reshaping is asked for; see `reshape`. steps: 0 where there is no training."""
+
+    factor: float
+    widths: Sequence[int] | None
+    prune: float | None
+    steps: int
+
+    @property
+    def only_prunes(self) -> bool:
+        return self.prune is not None and self.factor == 1 and self.widths is None
 
 
 class _Job:
-    """Everything that a reshaping works with, and the network as it is so far."""
+    """Everything that a reshaping works with, and how far it is."""
 
     def __init__(
-        self, original: files.Model, settings: Settings, steps: int, factor: float, listener: Listener
+        self,
+        original: files.Model,
+        settings: Settings,
+        asked: _Asked,
+        target: Path | None,
+        listener: Listener,
     ) -> None:
-        self._started = time.monotonic()
+        self._started = self._saved = time.monotonic()
         self._settings = settings
-        self._steps = steps
-        self._factor = factor
+        self._asked = asked
+        self._target = target
         self._listener = listener
         self._warnings: list[str] = []
-        self._phases: list[tuple[str, Measured]] = []
-        self._engine = _engine(settings.device) if steps else None
+        self._engine = _engine(settings.device) if asked.steps else None
         self._plan = plan(original, settings)
         if self._plan.preprocessing.warning:
             self._warn(self._plan.preprocessing.warning)
-        self.images = RunImages(self._plan, settings, self._warn)
-        self.measures = Measures(self._plan, self.images.held_back, Alone())
-        self.original = self.network = Network(self._plan.prepared, settings.input_size)
+        self._images = RunImages(self._plan, settings, self._warn)
+        self._checkpoint = self._make_checkpoint()
+        self._measures = Measures(self._plan, self._images.held_back, Alone())
+        self._original = self._network = Network(self._plan.prepared, settings.input_size)
+        self._progress = Progress((), (), {})
+        self._stopped = False
 
-    def take(self, phase: str, network: Network, left_alone: Mapping[str, Sequence[str]]) -> None:
+    def run(self, resume: bool) -> Result:
+        """Reshape, train, prune, train, as far as that is asked for, and write what came out.
+
+        resume: go on from the checkpoint.
+        """
+        if self._checkpoint is not None and resume:
+            self._go_on(*self._checkpoint.read())
+        elif self._checkpoint is not None:
+            self._checkpoint.refuse_to_lose()
+        if not self._progress.phases:
+            if self._asked.only_prunes:
+                self._progress = Progress((), (), left_alone(Dependencies(self._original)))
+            else:
+                self._take("reshaped", self._reshaped())
+        pruned_before = any(name == "pruned" for name, _ in self._progress.phases)
+        if self._asked.prune is not None and not (pruned_before or self._stopped):
+            self._take("pruned", pruned(self._network, self._images.training, self._asked.prune))
+        return self._finish()
+
+    def _reshaped(self) -> Network:
+        result = transform(
+            self._original,
+            self._measures.first_look,
+            factor=self._asked.factor,
+            widths=self._asked.widths,
+            seed=self._settings.seed,
+        )
+        if not (result.dropped or self._asked.widths or self._target is None):
+            raise OnnxbinError(
+                f"{self._plan.original.path}: nothing to reshape: no stage has a part that keeps size and "
+                f"channels and could go at --factor {self._asked.factor:g}"
+            )
+        self._progress = Progress((), result.dropped, result.left_alone)
+        return result.network
+
+    def _take(self, phase: str, network: Network) -> None:
         """Go on with a network of another shape: measure it, train it."""
-        self.network = network
-        self._listener.reshaped(changes(self.original, network, self._factor), left_alone)
+        self._network = network
+        self._tell()
         self._measure(phase)
-        if self._engine is not None:
-            self.network = Network(self._taught(self._engine), network.size)
-            self._measure("trained")
+        self._train({})
 
-    def finish(self, target: Path | None, transformed: Transformed) -> Result:
+    def _go_on(self, progress: Progress, network: ModelProto, state: Arrays) -> None:
+        """Go on with a training that was stopped."""
+        self._progress = progress
+        self._network = Network(network, self._settings.input_size)
+        self._tell()
+        self._train(state)
+
+    def _tell(self) -> None:
+        found = changes(self._original, self._network, self._asked.factor)
+        self._listener.reshaped(found, self._progress.left_alone)
+
+    def _measure(self, phase: str) -> None:
+        found = self._measures.of(self._network.proto)
+        self._progress = replace(self._progress, phases=(*self._progress.phases, (phase, found)))
+        self._listener.measured(phase, found)
+
+    def _train(self, state: Arrays) -> None:
+        """Distill from the original, if that is asked for. state: of a training that was stopped, or none."""
+        if self._engine is None:
+            return
+        from onnxbin.bridge.student import Student
+
+        student = Student(
+            self._network.proto,
+            self._original.proto,
+            self._images.training,
+            self._engine,
+            also=_unchanged(self._network, self._original),
+            fixed=[layer.weight for layer in self._plan.layers if layer.fixed],
+            batch_size=self._settings.batch_size,
+            seed=self._settings.seed,
+        )
+        if state:
+            student.restore(state)
+        try:
+            student.train(self._asked.steps, lambda done, loss: self._trained(student, done, loss))
+        except KeyboardInterrupt:
+            self._stopped = True
+        self._network = Network(student.model(), self._network.size)
+        self._measure("trained")
+        if self._checkpoint is not None and not self._stopped:
+            self._checkpoint.remove()
+
+    def _trained(self, student: Student, done: int, loss: float) -> bool:
+        """After a step: tell, and save now and then."""
+        self._listener.trained(done, self._asked.steps, loss)
+        if self._checkpoint is not None and time.monotonic() - self._saved >= SAVED_EVERY:
+            self._checkpoint.write(self._progress, student.model(), student.state())
+            self._saved = time.monotonic()
+        return True
+
+    def _finish(self) -> Result:
         """Write the network, and say what there is to say."""
-        proto = self.network.proto
-        if target is not None:
-            size = files.save(proto, target)
+        proto = self._network.proto
+        if self._target is not None:
+            size = files.save(proto, self._target)
         else:
             files.check(proto)
             size = proto.ByteSize()
         return Result(
-            path=target,
-            changes=changes(self.original, self.network, self._factor),
-            dropped=transformed.dropped,
-            left_alone=transformed.left_alone,
-            phases=tuple(self._phases),
+            path=self._target,
+            changes=changes(self._original, self._network, self._asked.factor),
+            dropped=self._progress.dropped,
+            left_alone=self._progress.left_alone,
+            phases=self._progress.phases,
             original_bytes=self._plan.original.file_bytes,
             bytes=size,
             preprocessing=self._plan.preprocessing,
             warnings=tuple(self._warnings),
+            stopped=self._stopped,
+            resumable=self._stopped and self._checkpoint is not None and self._checkpoint.path.exists(),
             seconds=time.monotonic() - self._started,
         )
 
-    def _measure(self, phase: str) -> None:
-        found = self.measures.of(self.network.proto)
-        self._phases.append((phase, found))
-        self._listener.measured(phase, found)
-
-    def _taught(self, engine: Engine) -> ModelProto:
-        from onnxbin.bridge.student import taught
-
-        def on_step(done: int, loss: float) -> bool:
-            self._listener.trained(done, self._steps, loss)
-            return True
-
-        return taught(
-            self.network.proto,
-            self.original.proto,
-            self.images.training,
-            engine,
-            steps=self._steps,
-            also=_unchanged(self.network, self.original),
-            fixed=[layer.weight for layer in self._plan.layers if layer.fixed],
-            batch_size=self._settings.batch_size,
-            seed=self._settings.seed,
-            on_step=on_step,
-        )
+    def _make_checkpoint(self) -> Checkpoint | None:
+        """Where there is a training that could be stopped."""
+        if self._target is None or not self._asked.steps:
+            return None
+        fed = asdict(self._plan.preprocessing.preprocessing)
+        asked = {
+            "model": self._plan.original.sha256,
+            "set of images": self._images.description(),
+            "preprocessing": {**fed, "input_size": self._settings.input_size},
+            **{f"--{name}": value for name, value in asdict(self._asked).items()},
+            "--batch-size": self._settings.batch_size,
+            "--seed": self._settings.seed,
+        }
+        return Checkpoint(self._target, asked)
 
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
         self._listener.warned(text)
 
 
-def _check(
-    factor: float, widths: Sequence[int] | None, prune: float | None, steps: int, prunes_sensibly: bool
-) -> None:
+def _check(factor: float, widths: Sequence[int] | None, prune: float | None, steps: int) -> None:
     if not 1 <= factor <= 16:
         raise OnnxbinError(f"--factor {factor:g}: expected 1 to 16; 2 means stages of half the depth")
     if widths is not None and any(width < 1 for width in widths):
@@ -227,11 +326,6 @@ def _check(
         raise OnnxbinError(f"--steps {steps}: expected at least 0")
     if prune is not None and not 0 < prune < 1:
         raise OnnxbinError(f"--prune {prune:g}: expected more than 0 and less than 1, such as {EPS}")
-    if prune is not None and not prunes_sensibly:
-        raise OnnxbinError(
-            "--prune: before it is trained, a widened network has its channels twice, and pruning would only "
-            "undo that; let it be trained, or give --factor 1 to prune alone"
-        )
 
 
 def _engine(device: str) -> Engine:
