@@ -16,6 +16,11 @@ from onnxbin.bridge.module import GraphModule
 from onnxbin.images import ImageSet
 from onnxbin.surgery import with_values
 
+PEAK = 10.0
+"""The learning rates, in units of those of onnxbin.bridge.distill: these are for what little the real weights
+beside binary ones have to change, while here all have to learn, and no sign flips at a step too large.
+"""
+
 
 class Student:
     """A network that is taught by distillation (see onnxbin.bridge.distill).
@@ -53,7 +58,7 @@ class Student:
 
     def train(self, steps: int, on_step: Callable[[int, float], bool] | None = None) -> None:
         """So many steps; on_step: see Distillation.train. After `restore`, those that are left of them."""
-        self._distillation.train(steps, on_step)
+        self._distillation.train(steps, on_step, peak=PEAK)
 
     def model(self) -> ModelProto:
         """The network as it is now."""
