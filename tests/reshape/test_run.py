@@ -72,7 +72,7 @@ def test_stopped_before_anything_was_saved(model, photos, tmp_path):
 def test_what_it_goes_on_with_is_what_it_was_begun_with(model, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "SAVED_EVERY", 0.0)
     reshaped(model, photos, tmp_path / "part.onnx", listener=Stopping(3))
-    for change, name in ({"factor": 1.5}, "--factor"), ({"seed": 1}, "--seed"), ({"std": (1, 1, 1)}, "prepro"):
+    for change, name in ({"factor": 1.5}, "--factor"), ({"seed": 1}, "--seed"), ({"std": (1, 1, 1)}, "pre"):
         with pytest.raises(OnnxbinError, match=f"was begun with another {name}"):
             reshaped(model, photos, tmp_path / "part.onnx", resume=True, **change)
     (photos / "0.png").rename(photos / "a.png")
