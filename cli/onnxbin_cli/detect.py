@@ -12,7 +12,7 @@ from PIL import Image
 from onnxbin.detection import Selection
 from onnxbin.detection.draw import draw
 from onnxbin.images import find_images, read_image
-from onnxbin.model import check_writable, write_atomically
+from onnxbin.model import check_writable, naming_write_errors, write_atomically
 from onnxbin.text import printable
 from onnxbin_cli.detectors import open_detector
 from onnxbin_cli.options import ModelFile, detector_options
@@ -33,7 +33,8 @@ def detect(model: Path, images: tuple[Path, ...], output: Path, min_score: float
     """
     detector = open_detector(model, options, Selection(min_score=min_score))
     paths = [path for given in images for path in find_images(given)]
-    output.mkdir(parents=True, exist_ok=True)
+    with naming_write_errors(output):
+        output.mkdir(parents=True, exist_ok=True)
     for path in paths:
         target = output / f"{path.stem}.png"
         check_writable(target)

@@ -65,6 +65,10 @@ def export(
         if not (inline or qonnx):
             raise OnnxbinError(f"{source}: would be written as it is; give --inline or --qonnx")
         original = files.load(source)
+    if not original.proto.functions:
+        raise OnnxbinError(
+            f"{original.path}: has no binary layers; expected what onnxbin compress or onnxbin import writes"
+        )
     target = output_file(output, original, ".onnx")
     proto = original.proto
     if qonnx:

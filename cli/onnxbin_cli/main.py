@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         status = 0  # the reader of our output has gone, as `| head` does
     except OSError as error:
-        print(f"onnxbin: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"onnxbin: {where}{error.strerror or error}", file=sys.stderr)
         status = 2
     _discard_what_cannot_be_written()
     sys.exit(status)

@@ -136,10 +136,11 @@ _HEADER = " #  ratio  binary  before   after   boxes     left  shape        laye
 
 
 def _line(number: int, record: Record, left: str) -> str:
+    last = record.layer is None
+    what, name = ("last phase", describe(record.inputs)) if last else (shape(record.shape), record.title)
     return (
         f"{number:2d} {record.ratio:6.2f} {100 * record.share:6.1f}% {_agreement(record.before)} "
-        f"{_agreement(record.after)} {_agreement(record.boxes)} {left:>8}  {shape(record.shape):11}  "
-        f"{record.title}"
+        f"{_agreement(record.after)} {_agreement(record.boxes)} {left:>8}  {what:11}  {name}"
     )
 
 

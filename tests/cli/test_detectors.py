@@ -95,3 +95,10 @@ def test_what_is_missing_is_said(onnxbin, detector, arguments, message):
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_named(onnxbin, detector, labelled):
+    folder = detector / "found"  # below a file
+    result = onnxbin("detect", detector, labelled, *OPTIONS, "-o", folder)
+    assert result.returncode == 2
+    assert result.stderr == f"onnxbin: {folder}: cannot be written: Not a directory\n"

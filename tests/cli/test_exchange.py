@@ -72,8 +72,8 @@ def test_export_inline(onnxbin, small, tmp_path, options):
         (["export", "{run}/steps", "-o", "{other}"], "is not a run folder"),
         (["export", "{model}", "--qonnx", "--float-weights", "-o", "{other}"], "goes with --inline"),
         (["export", "{model}", "--qonnx", "-o", "{model}"], "is the model itself"),
-        (["export", "{real}", "--qonnx", "-o", "{other}"], "no binary layer"),
-        (["export", "{real}", "--inline", "-o", "{other}"], "no local functions"),
+        (["export", "{real}", "--qonnx", "-o", "{other}"], "model.onnx: has no binary layers"),
+        (["export", "{real}", "--inline", "-o", "{other}"], "model.onnx: has no binary layers"),
         (["import", "{real}", "-o", "{other}"], "nothing to import"),
     ],
 )
