@@ -17,8 +17,15 @@ from onnxbin.images import ImageSet
 from onnxbin.surgery import with_values
 
 PEAK = 10.0
-"""The learning rates, in units of those of onnxbin.bridge.distill: these are for what little the real weights
-beside binary ones have to change, while here all have to learn, and no sign flips at a step too large.
+"""The learning rates, in units of those of onnxbin.bridge.distill: these are for the little that real weights
+have to change beside binary ones, while here the whole network has much to learn, and no signs flip.
+
+examples/street with stages of a quarter of their depth, 100 steps of 4 of its images; agreement and box
+agreement on those held back (before: .917 .03), single runs:
+
+    rates                x 1        x 3        x 10       x 30       x 10, falling all along
+                         .947 .21   .954 .38   .956 .49   .955 .46   .955 .38
+    no tensors but outputs                     .955 .39
 """
 
 

@@ -109,7 +109,7 @@ def test_a_block_without_effect_changes_no_output(run):
     """Widening keeps the function, so that all that is lost is the block."""
     model = backbones.resnet((8, 16), blocks=2, size=32)
     graph = {tensor.name: tensor for tensor in model.graph.initializer}
-    for stage, width in enumerate((8, 16)):
+    for width in (8, 16):
         convs = [
             n
             for n in model.graph.node
@@ -118,7 +118,6 @@ def test_a_block_without_effect_changes_no_output(run):
         for name in convs[-1].input[1:]:
             zeros = np.zeros(graph[name].dims, np.float32)
             graph[name].CopyFrom(onnx.numpy_helper.from_array(zeros, name))
-        del stage
 
     def agreement(changed):
         return -float(np.abs(run(model, x)[0] - run(changed, x)[0]).max())
