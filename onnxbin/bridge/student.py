@@ -27,8 +27,8 @@ agreement on those held back (before: .917 .03), single runs:
                          .947 .21   .954 .38   .956 .49   .955 .46   .955 .38
     no tensors but outputs                     .955 .39
 
-yolov4_tiny_voc with half the depth, 30 steps, 1,158 photos: .605 at x 1, .608 at x 10 (before: .141). Hence the
-cautious one of those that help.
+yolov4_tiny_voc with half the depth, 30 steps, 1,158 photos: .605 at x 1, .608 at x 10 (before: .141).
+Hence the cautious one of those that help.
 """
 
 
