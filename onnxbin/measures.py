@@ -17,7 +17,7 @@ from onnxbin.agreement import Float32, agreement, run, with_outputs
 from onnxbin.cut import FLOATS, compared_tensors
 from onnxbin.detection.comparison import compare
 from onnxbin.detection.detections import Detections
-from onnxbin.detection.detector import Detector
+from onnxbin.detection.detector import known_detector
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import ImageSet
 from onnxbin.layers import ConvLayer
@@ -73,7 +73,7 @@ class Measures:
         self._processes = processes
         self._compared = compared_tensors(plan.prepared)
         self._outputs = [output.name for output in plan.prepared.graph.output]
-        self._detector = _detector(plan.prepared, images)
+        self._detector = known_detector(plan.prepared, images)
         self._expected = self._see(plan.prepared, len(images))
         self._check_finite()
         self._verifier = Verifier(plan.prepared, [i for i in plan.layers if i.left_alone is None], images)
@@ -139,14 +139,6 @@ class Measures:
                         f"output {name!r} of the original is not finite on the given images; "
                         "is the preprocessing right?"
                     )
-
-
-def _detector(model: ModelProto, images: ImageSet) -> Detector | None:
-    target = images.target
-    try:
-        return Detector(model, size=(target.height, target.width), preprocessing=images.preprocessing)
-    except OnnxbinError:
-        return None  # of no known family
 
 
 def _check_preparation(plan: Plan, images: ImageSet) -> None:

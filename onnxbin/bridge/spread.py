@@ -45,13 +45,12 @@ class _Moments:
 
 
 class Spread:
-    """The mean and the variance of each channel of each tensor, the variance with a floor.
+    """The variance of each channel of each tensor, with floors.
 
     Channels are axis 1 of [N, C, *sizes]; of three axes, as in decoded boxes, the shorter one.
     """
 
-    def __init__(self, means: dict[str, Tensor], variances: dict[str, Tensor]) -> None:
-        self._means = means
+    def __init__(self, variances: dict[str, Tensor]) -> None:
         self._variances = variances
 
     @classmethod
@@ -65,34 +64,24 @@ class Spread:
                 values = teacher({input_name: x}, names)
             return [_moments(values[name].double()) for name in names]
 
-        looks = zip(*engine.map(look, range(min(len(images), LOOKED_AT))), strict=True)
-        seen = {name: _mean_and_variance(each) for name, each in zip(names, looks, strict=True)}
+        looks = engine.map(look, range(min(len(images), LOOKED_AT)))
+        return cls(
+            {
+                name: torch.from_numpy(_floored(list(each))).float().to(engine.device)
+                for name, each in zip(names, zip(*looks, strict=True), strict=True)
+            }
+        )
 
-        def tensors(index: int) -> dict[str, Tensor]:
-            values = {name: torch.from_numpy(both[index]).float() for name, both in seen.items()}
-            return {name: value.to(engine.device) for name, value in values.items()}
+    def relative_error(
+        self, name: str, found: Tensor, wanted: Tensor, weight: Tensor | float = 1.0
+    ) -> Tensor:
+        """The mean over channels of the mean squared error over the teacher's variance.
 
-        return cls(tensors(0), tensors(1))
-
-    def relative_error(self, name: str, found: Tensor, wanted: Tensor) -> Tensor:
-        """The mean over channels of the mean squared error over the teacher's variance."""
-        found, wanted = _with_channels(found), _with_channels(wanted)
-        error = (found - wanted).square().mean(_others(wanted))
-        return (error / self._variances[name]).mean()
-
-    def salient_error(self, name: str, found: Tensor, wanted: Tensor) -> Tensor:
-        """The same, where places at which the teacher says something unusual count for more.
-
-        Most places of a detector's output hold background, alike everywhere. A place counts 1 + z, z being
-        the mean over channels of (teacher - its mean)^2 / its variance, which is 1 on average.
+        weight: of each place, with as many axes as the tensor.
         """
         found, wanted = _with_channels(found), _with_channels(wanted)
-        others = _others(wanted)
-        shape = [1 if axis in others else -1 for axis in range(wanted.ndim)]
-        mean, variance = (each[name].reshape(shape) for each in (self._means, self._variances))
-        (channels,) = set(range(wanted.ndim)) - set(others)
-        weight = 1 + ((wanted - mean).square() / variance).mean(channels, keepdim=True)
-        return (weight * (found - wanted).square() / variance).mean() / 2
+        error = (weight * (found - wanted).square()).mean(_others(wanted))
+        return (error / self._variances[name]).mean()
 
 
 def _with_channels(x: Tensor) -> Tensor:
@@ -112,8 +101,7 @@ def _moments(x: Tensor) -> _Moments:
     return _Moments(x.ndim == 3, x.numel() // len(total), total.cpu().numpy(), squares.cpu().numpy())
 
 
-def _mean_and_variance(looks: Sequence[_Moments]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Of each channel over all looks, the variance with its floor."""
+def _floored(looks: list[_Moments]) -> npt.NDArray[np.float64]:
     count = sum(look.count for look in looks)
     square = np.sum([look.squares for look in looks], axis=0) / count
     mean = np.sum([look.sum for look in looks], axis=0) / count
@@ -124,4 +112,5 @@ def _mean_and_variance(looks: Sequence[_Moments]) -> tuple[npt.NDArray[np.float6
         floor = DECODED_FLOOR * square
     else:
         floor = np.asarray(VARIANCE_FLOOR * variance.mean() + 1e-6 * square.mean())
-    return mean, variance + floor + 1e-12
+    floored: npt.NDArray[np.float64] = variance + floor + 1e-12
+    return floored

@@ -15,6 +15,7 @@ from onnxbin.bridge.cut import targets
 from onnxbin.bridge.distill import LAST, TURN, Distillation
 from onnxbin.bridge.engine import Engine
 from onnxbin.bridge.module import GraphModule
+from onnxbin.detection import Confidence, known_detector
 from onnxbin.errors import OnnxbinError, first_line
 from onnxbin.images import ImageSet
 from onnxbin.inputs.widths import Widths, blank
@@ -120,6 +121,9 @@ class NetworkTrainer:
             )
 
     def _distil(self, plan: Plan, settings: Settings, outputs: list[str]) -> Distillation:
+        detector = None
+        if outputs == [output.name for output in plan.prepared.graph.output]:
+            detector = known_detector(plan.prepared, self._images)
         return Distillation(
             GraphModule(plan.prepared, outputs),
             self._student,
@@ -129,4 +133,5 @@ class NetworkTrainer:
             features=[layer.output for layer in plan.order],
             batch_size=settings.batch_size,
             seed=settings.seed,
+            confidence=Confidence(detector) if detector is not None else None,
         )

@@ -3,12 +3,13 @@
 Data flows `families` (outputs -> candidates) -> `detections` (score floor, suppression) -> `detector` (an
 image in, boxes in it out). `evaluation` puts a detector against `labels` by way of `matching` and `metrics`,
 `coco` adds the figures of pycocotools, `comparison` puts two models side by side where there are no labels,
-and `draw` shows what they found.
+`confidence` says where they see something, and `draw` shows what they found.
 """
 
 from onnxbin.detection.comparison import Comparison, compare
+from onnxbin.detection.confidence import Confidence
 from onnxbin.detection.detections import Detections, Selection, iou, nms
-from onnxbin.detection.detector import Detector
+from onnxbin.detection.detector import Detector, known_detector
 from onnxbin.detection.evaluation import REASONABLE, Evaluation, evaluate
 from onnxbin.detection.families import FAMILIES
 from onnxbin.detection.labels import LabelledSet, read_labels
@@ -17,6 +18,7 @@ __all__ = [
     "FAMILIES",
     "REASONABLE",
     "Comparison",
+    "Confidence",
     "Detections",
     "Detector",
     "Evaluation",
@@ -25,6 +27,7 @@ __all__ = [
     "compare",
     "evaluate",
     "iou",
+    "known_detector",
     "nms",
     "read_labels",
 ]

@@ -10,7 +10,7 @@ from onnxbin.detection.classes import class_names
 from onnxbin.detection.detections import Candidates, Detections, Float32, Int64, Selection
 from onnxbin.detection.families import find_decoder
 from onnxbin.errors import OnnxbinError, first_line
-from onnxbin.images import Geometry, ImageInput, Preprocessing, recognise
+from onnxbin.images import Geometry, ImageInput, ImageSet, Preprocessing, recognise
 from onnxbin.images.outline import Outline
 from onnxbin.images.source import Pixels
 from onnxbin.operator import stock_session
@@ -48,7 +48,7 @@ class Detector:
         # One run on nothing: the shapes that the graph leaves open, and how many classes there are.
         raw, _ = self._run(np.full((self.input.height, self.input.width, 3), 114, np.uint8))
         self._decode = find_decoder(Outline(model, size, [output.shape for output in raw]), family)
-        scores = self._candidates(raw).scores
+        scores = self.candidates(raw).scores
         # Key points and angles, read as classes, would be a silent wrong answer.
         if scores.max(initial=0) > 1.01:
             raise OnnxbinError(
@@ -77,7 +77,7 @@ class Detector:
 
         geometry: how the image was placed in the input. size: its (height, width). classes: only these.
         """
-        found = self.selection(self._candidates(raw), classes)
+        found = self.selection(self.candidates(raw), classes)
         height, width = size
         boxes = np.clip(geometry.to_image(found.boxes), 0, np.array([width, height] * 2, np.float32))
         return Detections(boxes, found.scores, found.classes)
@@ -90,7 +90,8 @@ class Detector:
             raise OnnxbinError(f"the model fails on an image: {first_line(error)}") from None
         return [np.asarray(output, np.float32) for output in outputs], geometry
 
-    def _candidates(self, raw: list[Float32]) -> Candidates:
+    def candidates(self, raw: list[Float32]) -> Candidates:
+        """What the model's raw outputs for one image say, in pixels of its input, with nothing chosen."""
         try:
             return self._decode(raw)
         except (ValueError, IndexError, KeyError, StopIteration) as error:
@@ -99,6 +100,15 @@ class Detector:
                 f"outputs of shapes {shapes} do not fit the family of detectors they were read as "
                 f"({type(self._decode).__name__}: {error})"
             ) from None
+
+
+def known_detector(model: onnx.ModelProto, images: ImageSet) -> Detector | None:
+    """The detector that a model is, fed as these images are; None where it is of no known family."""
+    target = images.target
+    try:
+        return Detector(model, size=(target.height, target.width), preprocessing=images.preprocessing)
+    except OnnxbinError:
+        return None
 
 
 def _recognised(model: onnx.ModelProto) -> Preprocessing:

@@ -175,3 +175,44 @@ def test_a_graph_that_mixes_images_is_trained_one_image_at_a_time():
     before = agreement(student, held_back, model, ["t"])
     distiller.train(20)
     assert agreement(student, held_back, model, ["t"]) > before
+
+
+def test_half_of_the_weight_is_where_the_teacher_sees_something():
+    """A loss by the definition: half of it all places', half that of the one place of each map."""
+    images = Noise(4)
+
+    def one_place(outputs):
+        maps = [np.zeros((1, 1, *output.shape[2:]), np.float32) for output in outputs]
+        for places in maps:
+            places[..., 1, 2] = 0.9
+        return maps
+
+    def loss(**arguments):
+        return distillation(student_of(), images=images, features=[], **arguments).compute_gradients(0)
+
+    def everywhere(outputs):
+        return [np.full((1, 1, *output.shape[2:]), 0.3, np.float32) for output in outputs]
+
+    alike = loss()
+    assert loss(confidence=everywhere) == pytest.approx(alike, rel=1e-5)
+    assert loss(confidence=lambda outputs: [0 * places for places in one_place(outputs)]) == pytest.approx(
+        alike
+    )
+    # All weight on the one place, by two losses that have half of it there and none.
+    teacher, student = GraphModule(MODEL), student_of()
+    watched = distillation(student, images=images, features=[], confidence=one_place)
+    found = 2 * watched.compute_gradients(0) - alike
+    x = watched._batch(range(4))
+    with torch.no_grad(), Engine("cpu").autocast():
+        wanted, got = teacher({"x": x}), student({"x": x})
+    expected = np.mean(
+        [
+            float(
+                watched._spread.relative_error(
+                    n, got[n].float()[..., 1:2, 2:3], wanted[n].float()[..., 1:2, 2:3]
+                )
+            )
+            for n in TARGETS
+        ]
+    )
+    assert found == pytest.approx(expected, rel=1e-3)
