@@ -29,6 +29,49 @@ constexpr int64_t kStripBytes = int64_t{256} << 10, kLeastStrips = 8, kStripOver
 // reads do not pay for packing.
 constexpr int64_t kOutputsOfPlanes = 128;
 
+// Where outputs of neighbouring tiles wait, to leave as longer rows. For planes whole pages apart:
+// all rows of a tile go to the same place of the first-level cache, and where these are more than
+// it has room for there, it loses them again before the next tile fills up their lines.
+class WaitingRows {
+ public:
+  WaitingRows(int lanes, int64_t plane_pixels)
+      : lanes_(lanes),
+        plane_pixels_(plane_pixels),
+        used_(lanes > kWays && plane_pixels * static_cast<int64_t>(sizeof(float)) % kPage == 0) {}
+  ~WaitingRows() { Leave(); }
+
+  // Lets the epilogue of a tile write here, where that is of use.
+  void Take(Epilogue* epilogue) {
+    if (!used_ || epilogue->pixel_step != 1) return;
+    if (epilogue->out != out_ + pixels_ || pixels_ + epilogue->pixels > kPixels) {
+      Leave();
+      out_ = epilogue->out;
+    }
+    epilogue->out = rows_ + pixels_;
+    epilogue->channel_step = kPixels;
+    pixels_ += epilogue->pixels;
+  }
+
+ private:
+  static constexpr int64_t kPage = 4096;
+  static constexpr int kWays = 16;  // at most, on most processors
+  static constexpr int kPixels = 96;
+
+  void Leave() {
+    for (int lane = 0; lane < lanes_ && pixels_; ++lane) {
+      std::copy_n(rows_ + lane * kPixels, pixels_, out_ + lane * plane_pixels_);
+    }
+    pixels_ = 0;
+  }
+
+  const int lanes_;
+  const int64_t plane_pixels_;
+  const bool used_;
+  float* out_ = nullptr;  // of lane 0 and the first pixel that waits
+  int pixels_ = 0;
+  alignas(64) float rows_[kMaxPanel * kPixels];
+};
+
 const TileKernel& ChooseKernel(const ConvParams& params, const KernelFamily& family) {
   if (params.input == InputKind::kReal) return family.reals;
   return params.x_bits >= family.bytes_from ? family.bytes : family.bits;
@@ -221,6 +264,7 @@ void TiledConv::RunIntegers(const OutputTile* tiles, int64_t count, const Image&
   alignas(64) float y[kTileSize] = {};  // what the bases before have summed to
   const int64_t base_lanes = static_cast<int64_t>(bias_.size());
   const Block& block = blocks_.front();  // the only one
+  WaitingRows waiting(panel.lanes, image.y_shape.height * image.y_shape.width);
   Placement placement;
   Offsets offsets;
   for (int64_t i = 0; i < count; ++i) {
@@ -247,6 +291,8 @@ void TiledConv::RunIntegers(const OutputTile* tiles, int64_t count, const Image&
         epilogue.channel_step = 1;
         epilogue.pixel_step = kernel_.panel;
         epilogue.activation = Activation{};
+      } else {
+        waiting.Take(&epilogue);
       }
       kernel_.finish(sums, epilogue);
     }
@@ -258,6 +304,7 @@ void TiledConv::RunReals(const OutputTile* tiles, int64_t count, const Image& im
   alignas(64) float expanded[kBlockWords * kMaxPanel];
   alignas(64) float sums[kTaskTilesOfReals * kTileSize];
   bool begun[kTaskTilesOfReals] = {};
+  WaitingRows waiting(panel.lanes, image.y_shape.height * image.y_shape.width);
   for (const Block& block : blocks_) {
     const BlockWeights weights = Weights(block, panel, expanded);
     Placement placement;
@@ -272,7 +319,9 @@ void TiledConv::RunReals(const OutputTile* tiles, int64_t count, const Image& im
       }
       if (&block != &blocks_.back()) continue;
       if (!begun[i]) std::fill_n(tile_sums, kTileSize, 0.0f);  // nothing but padding
-      kernel_.finish(tile_sums, MakeEpilogue(tiles[i], image, panel));
+      Epilogue epilogue = MakeEpilogue(tiles[i], image, panel);
+      waiting.Take(&epilogue);
+      kernel_.finish(tile_sums, epilogue);
     }
   }
 }

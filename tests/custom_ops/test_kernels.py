@@ -97,6 +97,12 @@ def shapes() -> list[Case]:
         for stride in (1, 2)
         for w in range(2 + stride, 37, 2)
     ]
+    pages = [  # planes of outputs that are whole pages of memory
+        replace(base, size=(32, 32), group_outputs=33),
+        replace(base, size=(8, 128), group_outputs=65, kernel=(1, 1), pads=(0, 0, 0, 0), bases=2),
+        replace(base, size=(64, 32), strides=(2, 1), group=2, group_outputs=20, activation="LeakyRelu"),
+        replace(base, size=(512, 2), group_outputs=17),
+    ]
     others = [
         replace(base, batch=3, group_channels=9),
         replace(base, batch=0),
@@ -107,7 +113,7 @@ def shapes() -> list[Case]:
         replace(base, per_channel=True, group=2, group_channels=35),
         replace(base, group_channels=300, group_outputs=50, size=(13, 13)),
     ]
-    return channels + outputs + widths + columns + geometry + groups + depthwise + others
+    return channels + outputs + widths + columns + geometry + groups + depthwise + pages + others
 
 
 @pytest.mark.parametrize(("op", "x_bits"), INPUTS)
