@@ -18,8 +18,8 @@ with 8 bits and with 1; the largest layers binary, to 20 times, 10, 10, 10 and 6
     all in int8        2.57             1.90              .89             1.68             2.19
 
 The last line is ONNX Runtime's own quantization of the original. The rest in int8 costs no accuracy that
-could be measured: of yolov4_tiny 20 times smaller, trained, real inputs, person AP at IoU 0.5 is .887 before and
-.906 after on pedestrians (60 images), .466 and .472 in other scenes (236).
+could be measured: of yolov4_tiny 20 times smaller, trained, real inputs, person AP at IoU 0.5 is .887 before
+and .906 after on pedestrians (60 images), .466 and .472 in other scenes (236).
 """
 
 from __future__ import annotations
