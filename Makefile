@@ -31,7 +31,7 @@ test-arm: $(VENV)/installed  ## Run kernels and the C++ example for 64-bit Arm (
 test-runtimes: $(VENV)/installed  ## Run a compressed model in versions of ONNX Runtime from 1.17 on.
 	$(BIN)/python tests/deploy/ort_matrix.py
 
-soak: $(VENV)/installed  ## Kill a hundred compressions, compress 2.4 GB, crowd threads (an hour; 13 GB of memory).
+soak: $(VENV)/installed  ## Kill a hundred compressions, compress 2.4 GB, crowd threads (an hour; 14 GB of memory).
 	$(BIN)/python tests/soak/kills.py
 	$(BIN)/python tests/soak/large.py
 	ONNXBIN_CROWD_SECONDS=300 $(BIN)/python -m pytest tests/custom_ops/test_crowd.py

@@ -2,7 +2,7 @@
 
     python tests/soak/large.py [CHANNELS]
 
-2.4 GB on the disk and 13 GB of memory with the 2048 channels that are the default. The compressed file has to
+2.4 GB on the disk and 14 GB of memory with the 2048 channels that are the default. The compressed file has to
 compute in ONNX Runtime what onnxbin says of it, with and without the operator library.
 """
 
