@@ -68,7 +68,7 @@ def test_export_inline(onnxbin, small, tmp_path, options):
         (["export", "{model}", "-o", "{other}"], "give --inline or --qonnx"),
         (["export", "{model}", "--inline", "--qonnx", "-o", "{other}"], "exclude each other"),
         (["export", "{model}", "--inline", "--step", "1", "-o", "{other}"], "goes with a run folder"),
-        (["export", "{run}", "--step", "7", "-o", "{other}"], "has no step 7; there are 1 to 3"),
+        (["export", "{run}", "--step", "7", "-o", "{other}"], "has no step 7; there are 1 to 4"),
         (["export", "{run}/steps", "-o", "{other}"], "is not a run folder"),
         (["export", "{model}", "--qonnx", "--float-weights", "-o", "{other}"], "goes with --inline"),
         (["export", "{model}", "--qonnx", "-o", "{model}"], "is the model itself"),

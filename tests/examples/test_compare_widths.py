@@ -25,7 +25,7 @@ def base(tmp_path_factory):
     model = folder / FILE
     model.write_bytes(detector().SerializeToString())
     labels = write_images(folder / "images")
-    settings = {"images": folder / "images", "finetune": False, "rest": "float32"}
+    settings = {"images": folder / "images", "finetune": False, "rest": "float32", "inputs": "real"}
     result = onnxbin.compress(model, folder / "small.onnx", until_ratio=1.3, **settings)
     assert len(result.steps) == 1
     return result.run, labels
