@@ -177,23 +177,26 @@ def draw(results: Sequence[Json], path: Path) -> None:
     from matplotlib.figure import Figure
 
     names = list(results[0]["data"])
-    figure = Figure(figsize=(8, 3.2 * len(names)), layout="constrained")
+    figure = Figure(figsize=(9, 3.2 * len(names)), layout="constrained")
     axes = figure.subplots(len(names), 2, squeeze=False)
     for row, name in zip(axes, names, strict=True):
         for axis, (key, label, unit) in zip(row, COSTS, strict=True):
-            for place, result in enumerate(sorted(results, key=lambda result: result[key])):
+            for place, result in enumerate(sorted(results, key=lambda result: result["data"][name])):
                 x, y = result[key] / unit, result["data"][name]
                 axis.plot([x], [y], "o", color="#b5523b" if "," in describe(result["inputs"]) else "#33658a")
+                # To either side in turns: of neighbours that are as accurate, one has its name on the left.
                 axis.annotate(
                     result["way"]["name"],
                     (x, y),
-                    (5, (4, -11)[place % 2]),
+                    ((7, -7)[place % 2], 0),
                     textcoords="offset points",
+                    ha=("left", "right")[place % 2],
+                    va="center",
                     fontsize=8,
                 )
             axis.set_xlabel(label)
             axis.set_ylabel(f"AP@0.5, {name}")
-            axis.margins(0.18)
+            axis.margins(0.6, 0.1)
             axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
 
