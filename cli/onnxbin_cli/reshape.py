@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from onnxbin.measures import Measured
-from onnxbin.reshape import STEPS, Changes, Cost, Listener, Result, StageChange
+from onnxbin.reshape import STEPS, Changes, Cost, Listener, Result
 from onnxbin.reshape import reshape as reshape_model
 from onnxbin.reshape.pruning import EPS
 from onnxbin.settings import Device
@@ -107,14 +107,14 @@ def reshape(
 
 
 class _Progress(Listener):
-    """The table of stages; a bar of training in a terminal."""
+    """The table of stages; in a terminal a bar too, for what is being chosen or trained."""
 
     def __init__(self, console: OutputConsole) -> None:
         self._console = console
         self._bar = Progress(
-            TextColumn("distilling"),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.completed}/{task.total} steps, loss {task.fields[loss]:.4f}"),
+            TextColumn("{task.completed}/{task.total} {task.fields[detail]}"),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -132,30 +132,42 @@ class _Progress(Listener):
         """A warning, where the user sees it."""
         self._console.print(Text(f"warning: {printable(text)}", style="yellow"))
 
+    def looked_at(self, size: tuple[int, ...], done: int, total: int) -> None:
+        """The bar for the blocks of which one goes."""
+        self._show(f"choosing a block of {_size(size)}", done, total, "blocks")
+
     def reshaped(self, found: Changes, left_alone: Mapping[str, Sequence[str]]) -> None:
         """What became of the stages."""
+        self._hide()
         self._console.print(table(found))
-        for stage in found.stages:
-            if stage.deeper:
-                text = f"{_size(stage)} stays {stage.after.depth} deep: {stage.deeper}"
-                self._console.print(Text(text, style="dim"))
+        deeper = [stage for stage in found.stages if stage.after.depth > stage.wanted]
+        if deeper:
+            depths = (f"{_size(s.size)} ({s.after.depth}, not {s.wanted})" for s in deeper)
+            text = f"deeper than asked for, as no more can be bypassed: {', '.join(depths)}"
+            self._console.print(Text(text, style="dim"))
         for reason, names in left_alone.items():
             some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
             self._console.print(Text(f"left alone: {printable(some)}: {printable(reason)}", style="dim"))
 
     def measured(self, phase: str, found: Measured) -> None:
         """How it agrees with the original."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-            self._task = None
+        self._hide()
         boxes = "" if found.boxes is None else f", of the boxes {found.boxes:.3f}"
         self._console.print(f"{phase}: agreement with the original {found.agreement:.3f}{boxes}")
 
     def trained(self, done: int, total: int, loss: float) -> None:
         """One more step."""
+        self._show("distilling", done, total, f"steps, loss {loss:.4f}")
+
+    def _show(self, what: str, done: int, total: int, detail: str) -> None:
         if self._task is None:
-            self._task = self._bar.add_task("", total=total, loss=loss)
-        self._bar.update(self._task, completed=done, loss=loss)
+            self._task = self._bar.add_task(what, detail="")
+        self._bar.update(self._task, description=what, completed=done, total=total, detail=detail)
+
+    def _hide(self) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
 
 
 def table(found: Changes) -> Table:
@@ -168,7 +180,7 @@ def table(found: Changes) -> Table:
         before, after = stage.before, stage.after
         others = [others[0] - before.cost, others[1] - after.cost]
         rows.add_row(
-            _size(stage),
+            _size(stage.size),
             f"{before.depth} > {after.depth}",
             f"{before.width} > {after.width}",
             *_costs(before.cost, after.cost),
@@ -186,8 +198,8 @@ def table(found: Changes) -> Table:
     return rows
 
 
-def _size(stage: StageChange) -> str:
-    return "x".join(map(str, stage.size))
+def _size(size: Sequence[int]) -> str:
+    return "x".join(map(str, size))
 
 
 def _costs(before: Cost, after: Cost) -> tuple[str, str]:

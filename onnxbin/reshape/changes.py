@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from onnxbin.reshape.channels import Dependencies
@@ -14,7 +14,9 @@ from onnxbin.reshape.stages import Key, find_stages
 
 @dataclass(frozen=True)
 class StageState:
-    """depth: convolutions on the longest path. width: channels of its widest convolution. cost: of all."""
+    """depth: convolutions on the longest path. width: channels of its widest convolution that is not dropped.
+    cost: of all.
+    """
 
     depth: int
     width: int
@@ -25,13 +27,13 @@ class StageState:
 class StageChange:
     """A stage before and after. size: height and width of its tensors.
 
-    deeper: why its depth stayed above what was asked for; None where it did not.
+    wanted: the depth that was asked for; it stays above that where nothing more can be bypassed.
     """
 
     size: tuple[int, ...]
     before: StageState
     after: StageState
-    deeper: str | None
+    wanted: int
 
 
 @dataclass(frozen=True)
@@ -45,22 +47,18 @@ class Changes:
 
 def changes(before: Network, after: Network, factor: float) -> Changes:
     """What a network became whose stages were to have a `factor`-th of their depth."""
-    olds, news = states(before), states(after)
-    stages = []
-    for key, old in olds.items():
-        new, target = news[key], math.ceil(old.depth / factor)
-        missed = f"nothing more in it can be bypassed; {target} was asked for"
-        stages.append(StageChange(key[1:], old, new, missed if new.depth > target else None))
+    olds, news = states(before, after.makers), states(after, after.makers)
+    stages = (StageChange(k[1:], o, news[k], math.ceil(o.depth / factor)) for k, o in olds.items())
     return Changes(tuple(stages), *(sum(costs_of(n).values(), Cost()) for n in (before, after)))
 
 
-def states(network: Network) -> Mapping[Key, StageState]:
-    """The stages of a network as they are."""
+def states(network: Network, kept: Container[str]) -> Mapping[Key, StageState]:
+    """The stages of a network as they are. kept: the tensors that are still made after the reshaping."""
     costs = costs_of(network)
     return {
         stage.key: StageState(
             stage.depth,
-            max(network.shapes[name][1] for name in stage.convolutions),
+            max(network.shapes[name][1] for name in stage.convolutions if name in kept),
             sum((costs[name] for name in stage.convolutions), Cost()),
         )
         for stage in find_stages(Dependencies(network))

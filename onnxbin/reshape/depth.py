@@ -21,6 +21,9 @@ from onnxbin.surgery import exported, imported
 Agreement = Callable[[ModelProto], float]
 """How well a model agrees with the original, see onnxbin.agreement."""
 
+LookedAt = Callable[[Key, int, int], None]
+"""Is told how many of how many blocks of a stage were looked at, to choose the next that goes."""
+
 
 @dataclass(frozen=True)
 class Dropped:
@@ -45,17 +48,21 @@ def without_block(network: Network, block: Block) -> ModelProto:
     return exported(graph, network.proto)
 
 
-def shallower(network: Network, factor: float, agreement: Agreement) -> tuple[Network, list[Dropped]]:
+def shallower(
+    network: Network, factor: float, agreement: Agreement, looked_at: LookedAt
+) -> tuple[Network, list[Dropped]]:
     """The network with stages of a `factor`-th of their depth, as far as blocks can be dropped."""
     dropped: list[Dropped] = []
     for key, depth in [(stage.key, stage.depth) for stage in find_stages(Dependencies(network))]:
         while blocks := _next_blocks(network, key, math.ceil(depth / factor)):
-            without = [without_block(network, block) for block in blocks]
-            found = [agreement(proto) for proto in without] if len(blocks) > 1 else []
+            found: list[float] = []
+            for block in blocks if len(blocks) > 1 else []:
+                looked_at(key, len(found), len(blocks))
+                found.append(agreement(without_block(network, block)))
             best = found.index(max(found)) if found else 0
             names = tuple(sorted(blocks[best].convolutions))
             dropped.append(Dropped(key, names, found[best] if found else None))
-            network = Network(without[best], network.size)
+            network = Network(without_block(network, blocks[best]), network.size)
     return network, dropped
 
 

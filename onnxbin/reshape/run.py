@@ -49,6 +49,9 @@ class Listener:
     def warned(self, text: str) -> None:
         """Something the user should know."""
 
+    def looked_at(self, size: tuple[int, ...], done: int, total: int) -> None:
+        """To choose a block that goes: so many of a stage, of this height and width, were looked at."""
+
     def reshaped(self, found: Changes, left_alone: Mapping[str, Sequence[str]]) -> None:
         """The network has another shape.
 
@@ -204,6 +207,7 @@ class _Job:
         result = transform(
             self._original,
             self._measures.first_look,
+            lambda key, done, total: self._listener.looked_at(key[1:], done, total),
             factor=self._asked.factor,
             widths=self._asked.widths,
             seed=self._settings.seed,

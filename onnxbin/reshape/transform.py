@@ -18,7 +18,7 @@ from onnxbin.errors import OnnxbinError
 from onnxbin.reshape.changes import states
 from onnxbin.reshape.channels import Dependencies, Group
 from onnxbin.reshape.cost import MacsByWidth, costs_of
-from onnxbin.reshape.depth import Agreement, Dropped, shallower
+from onnxbin.reshape.depth import Agreement, Dropped, LookedAt, shallower
 from onnxbin.reshape.network import Network
 from onnxbin.reshape.rewrite import Change, Conflict, rewritten
 from onnxbin.reshape.stages import Key, find_stages
@@ -43,6 +43,7 @@ class Transformed:
 def transform(
     network: Network,
     agreement: Agreement,
+    looked_at: LookedAt = lambda *_: None,
     *,
     factor: float = 2.0,
     widths: Sequence[int] | None = None,
@@ -50,13 +51,13 @@ def transform(
 ) -> Transformed:
     """Divide the depth of every stage by `factor`, and widen what is left.
 
-    agreement: of a changed network with the original, to choose the blocks that go. widths: of the stages
-    that have a width of their own, in order, instead of those by formula; others have the channels of these.
-    seed: of the noise on weights.
+    agreement: of a changed network with the original, to choose the blocks that go. looked_at: is told how
+    far that is. widths: of the stages that have a width of their own, in order, instead of those by formula;
+    others have the channels of these. seed: of the noise on weights.
     Raises OnnxbinError where the widths do not fit the network.
     """
     original = network
-    network, dropped = shallower(original, factor, agreement)
+    network, dropped = shallower(original, factor, agreement, looked_at)
     homes = _homes(Dependencies(original))
     frozen: dict[int, str] = {}
     while True:
@@ -118,7 +119,8 @@ def _owners(dependencies: Dependencies, homes: Mapping[str, Sequence[Key | None]
 
 
 def _by_formula(original: Network, dependencies: Dependencies, owners: Mapping[int, Key]) -> list[int]:
-    before, after = states(original), states(dependencies.network)
+    kept = dependencies.network.makers
+    before, after = states(original, kept), states(dependencies.network, kept)
     factors = {
         group: math.sqrt(before[key].depth / after[key].depth)
         for group, key in owners.items()
@@ -131,10 +133,11 @@ def _by_formula(original: Network, dependencies: Dependencies, owners: Mapping[i
 def _as_wanted(
     original: Network, dependencies: Dependencies, owners: Mapping[int, Key], widths: Sequence[int]
 ) -> list[int]:
-    before, after = states(original), states(dependencies.network)
+    kept = dependencies.network.makers
+    before, after = states(original, kept), states(dependencies.network, kept)
     own = [key for key in before if key in owners.values()]
     if len(widths) != len(own):
-        found = ", ".join(str(before[key].width) for key in own)
+        found = ", ".join(str(after[key].width) for key in own)
         raise OnnxbinError(
             f"--widths: {len(widths)} numbers, expected {len(own)}, one for each stage that has a width of "
             f"its own; they are {found} wide now"

@@ -147,3 +147,34 @@ def test_any_widths(run, widths):
     result = reshaped(Network(model), first, widths=widths)
     assert tuple(stage.after.width for stage in result.changes.stages) == (widths[0], *widths)
     assert run(result.proto, np.zeros((1, 3, 32, 32), np.float32))[0].shape == (1, 10)
+
+
+def test_every_block_that_is_looked_at_is_told():
+    network = Network(backbones.resnet((8, 16), blocks=3, size=32))
+    told, compared = [], []
+
+    def agreement(model):
+        compared.append(model)
+        return 0.0
+
+    transform(network, agreement, lambda key, done, total: told.append((key[1:], done, total)))
+    assert len(told) == len(compared) > 0
+    assert {size for size, _, _ in told} <= {(8, 8), (4, 4)}
+    turns = [total for _, done, total in told if done == 0]
+    assert [done for _, done, _ in told] == [done for total in turns for done in range(total)]
+
+
+def test_widths_are_those_of_what_is_left():
+    graph = backbones.Graph()
+    x = first_x = graph.conv_relu("x", (16, 3, 3, 3))
+    x = graph.conv_relu(x, (40, 16, 1, 1))
+    x = graph.node("Add", [first_x, graph.conv(x, (16, 40, 3, 3))])
+    for _ in range(2):
+        x = graph.conv_relu(x, (16, 16, 3, 3))
+    wide_is_gone = reshaped(Network(graph.model(graph.classifier(x, 16))), first)
+    (dropped,) = wide_is_gone.dropped
+    assert len(dropped.convolutions) == 2
+    (stage,) = wide_is_gone.changes.stages
+    assert (stage.before.depth, stage.after.depth, stage.wanted) == (5, 3, 3)
+    assert stage.before.width == 16
+    assert stage.after.width > 16
