@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import onnx
 
 from onnxbin.images.model_input import ImageInput
+from onnxbin.operator.function import PARTS
+from onnxbin.operator.qlinear import OPS
 
 
 class Outline:
@@ -25,7 +27,10 @@ class Outline:
     ) -> None:
         self.input = ImageInput.of(model, size)
         self.metadata = {entry.key: entry.value for entry in model.metadata_props}
-        self.operators = {node.op_type for node in model.graph.node}
+        types = {node.op_type for node in model.graph.node}
+        # Activations that are part of operators of ours count, too.
+        parts = {PARTS[op_type][1] for op_type in types & PARTS.keys()}
+        self.operators = types | parts | {OPS[op_type] for op_type in types & OPS.keys()}
         self.output_names = [value.name for value in model.graph.output]
         self.outputs: list[tuple[int, ...]] = list(output_shapes or declared_shapes(model))
         self._nodes = model.graph.node
