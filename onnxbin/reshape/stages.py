@@ -78,7 +78,7 @@ class Stage:
 
 
 def find_stages(dependencies: Dependencies) -> list[Stage]:
-    """The stages of a network, in order."""
+    """The stages of a network, by the number of changes of size before them."""
     network = dependencies.network
     keys = _keys(network)
     free = {name for group in dependencies.groups if group.frozen is None for name in group.tensors}
@@ -88,7 +88,7 @@ def find_stages(dependencies: Dependencies) -> list[Stage]:
             convolutions.setdefault(keys[node.output[0]], []).append(node.output[0])
     blocks = _find_blocks(network, {name: key for name, key in keys.items() if name in free})
     stages = []
-    for key, names in convolutions.items():
+    for key, names in sorted(convolutions.items(), key=lambda item: item[0][0]):
         depth, deepest = _depth(network, frozenset(names))
         own = [block for block in blocks if keys[block.output] == key]
         stages.append(Stage(key, tuple(names), depth, deepest, tuple(own)))

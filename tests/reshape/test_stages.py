@@ -69,3 +69,12 @@ def test_squeeze_and_excitation_is_part_of_its_block():
     network, found = stages(graph.model(graph.conv(x, (5, 8, 1, 1))))
     assert [stage.depth for stage in found if stage.key[1:] == (32, 32)] == [3]
     assert len([b for b in found[0].droppable(network) if found[0].level(b) == 0]) == 2
+
+
+def test_stages_are_in_the_order_of_the_paths_not_of_the_nodes():
+    graph = backbones.Graph()
+    x = graph.pool(graph.conv_relu("x", (8, 3, 3, 3), 2), 3)
+    short = graph.conv_relu(x, (8, 8, 3, 3), 2)
+    long = graph.conv_relu(graph.conv_relu(x, (8, 8, 1, 1)), (8, 8, 3, 3), 2)
+    _, found = stages(graph.model(graph.classifier(graph.node("Add", [short, long]), 8)))
+    assert [stage.key for stage in found] == [(1, 16, 16), (2, 8, 8), (3, 4, 4)]
