@@ -21,13 +21,17 @@ Widths = Mapping[str, int | None]
 
 
 def describe(widths: Widths) -> str:
-    """`inputs real`, `inputs of 8 bits`, or `inputs of 1 bit in 5, real in 2`."""
+    """`real inputs`, `8-bit inputs`, or `1-bit inputs in 5, real in 2`."""
     counts = Counter(widths.values())
-    names = {bits: "real" if bits is None else f"of {bits} bit{'s' if bits > 1 else ''}" for bits in counts}
+    names = {bits: "real" if bits is None else f"{bits}-bit" for bits in counts}
     if len(counts) < 2:
-        return f"inputs {next(iter(names.values()), 'real')}"
-    order = sorted(counts, key=lambda bits: 99 if bits is None else bits)
-    return f"inputs {', '.join(f'{names[bits]} in {counts[bits]}' for bits in order)}"
+        return f"{next(iter(names.values()), 'real')} inputs"
+    first, *others = sorted(counts, key=lambda bits: 99 if bits is None else bits)
+    each = [
+        f"{names[first]} inputs in {counts[first]}",
+        *(f"{names[bits]} in {counts[bits]}" for bits in others),
+    ]
+    return ", ".join(each)
 
 
 def blanks(inputs: Inputs, channels: Mapping[str, int]) -> dict[str, Quantizer]:
