@@ -41,8 +41,8 @@ step:
       yolox_nano, 6 layers of 30 steps                           .738      .836
 
 Of 300 steps of 4 images of 320x320, on the way to 20 times: most of them when all layers are binary. On 1,158
-photos; agreement on 24 held back, person AP and miss rate on pedestrians (original .967, .135), AP in other
-scenes (.586); single runs.
+photos; agreement on 24 held back, person AP and miss rate on pedestrians (original .968, .113), AP in other
+scenes (.628); single runs.
 
     7 layers, one base each        all at once, falling all along a cosine            .780  .869 .347  .416
                                    turns of 20 falling so each, last phase 160        .773  .858 .360  .397
