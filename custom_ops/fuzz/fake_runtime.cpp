@@ -25,14 +25,17 @@ int64_t OrtValue::elements() const {
   return count;
 }
 
+size_t OrtValue::bytes() const {
+  return static_cast<size_t>(elements()) * (type == ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 ? 1 : 4);
+}
+
 bool OrtValue::Allocate(int64_t most) {
   int64_t count = 1;
   for (int64_t extent : shape) {
     if (extent < 0 || extent > most || count * extent > most) return false;
     count *= extent;
   }
-  const int64_t bytes = type == ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 ? count : 4 * count;
-  data = std::make_unique<unsigned char[]>(static_cast<size_t>(bytes));
+  data = std::make_unique<unsigned char[]>(bytes());
   return true;
 }
 
@@ -138,7 +141,7 @@ OrtApi MakeApi() {
                                    size_t count, OrtValue** out) -> OrtStatus* {
     context->y.shape.assign(dims, dims + count);
     if (!context->y.Allocate(context->most_outputs)) return Fail("too large an output");
-    std::memset(context->y.data.get(), 0xab, 4 * static_cast<size_t>(context->y.elements()));
+    std::memset(context->y.data.get(), 0xab, context->y.bytes());
     *out = &context->y;
     return nullptr;
   };

@@ -21,6 +21,7 @@ struct OrtValue {
   // Makes room for the elements of `shape`, at most `most` of them; whether they fit.
   bool Allocate(int64_t most);
   int64_t elements() const;
+  size_t bytes() const;
 };
 
 struct OrtKernelInfo {

@@ -1,4 +1,4 @@
-"""Whole ONNX files whose BinaryConv nodes are wrong, in ONNX Runtime, with the sanitized library.
+"""Whole ONNX files whose nodes of ours are wrong, in ONNX Runtime, with the sanitized library.
 
 Whatever a node says of itself: an error that names it, or the right output; never a crash, a hang, or a read
 outside a buffer, on which the sanitizers end the process.
@@ -22,7 +22,15 @@ from hypothesis import strategies as st
 from library_builds import build
 from onnx import helper, numpy_helper
 
-from onnxbin.operator import ACTIVATIONS, Activation, BinaryWeight, QuantInput, SignInput, binary_conv
+from onnxbin.operator import (
+    ACTIVATIONS,
+    Activation,
+    BinaryWeight,
+    QuantInput,
+    SignInput,
+    binary_conv,
+    qlinear,
+)
 from onnxbin.operator.function import PARTS
 
 SECONDS = 60
@@ -84,8 +92,8 @@ FLOATS = [np.nan, np.inf, -np.inf, 0.0, -0.0, -1.0, 1e-45, 1e-39, 3.4e38]
 
 
 @st.composite
-def nodes(draw):
-    """A small sound node of any kind: its attributes and inputs, to be spoiled."""
+def convolutions(draw):
+    """A small sound convolution of any kind: its attributes and inputs, to be spoiled."""
     op = draw(st.sampled_from(OPS))
     activation = draw(st.sampled_from(["", *ACTIVATIONS]))
     group, channels, outputs = (draw(st.integers(1, 3)) for _ in range(3))
@@ -115,6 +123,23 @@ def nodes(draw):
     return op + activation, attributes, inputs, x
 
 
+@st.composite
+def byte_activations(draw):
+    """The same of an activation between tensors of 8 bits."""
+    op = draw(st.sampled_from(sorted(qlinear.OPS)))
+    attributes = {name: draw(st.sampled_from([0.1, 0.0, -2.0])) for name in ACTIVATIONS[qlinear.OPS[op]]}
+    shape = draw(st.sampled_from([[], [1]]))
+    inputs = {}
+    for name in "xy":
+        scale = draw(st.floats(1e-3, 10, width=32))
+        inputs[f"{name}_scale"] = np.full(shape, scale, np.float32)
+        inputs[f"{name}_zero_point"] = np.full(shape, draw(st.integers(0, 255)), np.uint8)
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    x = rng.integers(0, 256, draw(st.lists(st.integers(0, 9), max_size=4)), dtype=np.uint8)
+    return op, attributes, inputs, x
+
+
+NODES = st.one_of(convolutions(), byte_activations())
 INTEGERS = st.one_of(st.integers(-3, 40), st.sampled_from(HOSTILE), st.integers(-(2**63), 2**63 - 1))
 LISTS = st.lists(INTEGERS, max_size=6)
 
@@ -122,10 +147,11 @@ LISTS = st.lists(INTEGERS, max_size=6)
 @st.composite
 def spoiled(draw):
     """A node with a few things wrong."""
-    op, attributes, inputs, x = draw(nodes())
+    op, attributes, inputs, x = draw(NODES)
+    of_attributes = ["attribute", "entry", "type"] if attributes else []
     for _ in range(draw(st.integers(1, 2))):
-        kind = draw(st.sampled_from(["attribute", "entry", "type", "shape", "number", "image"]))
-        if kind in ("attribute", "entry", "type"):
+        kind = draw(st.sampled_from([*of_attributes, "shape", "number", "image"]))
+        if kind in of_attributes:
             name = draw(st.sampled_from(sorted(attributes)))
             value = attributes[name]
             if kind == "type":
@@ -144,27 +170,31 @@ def spoiled(draw):
             shape = draw(st.lists(st.integers(0, 5), max_size=4))
             inputs[name] = np.ones(shape, inputs[name].dtype)
         elif kind == "number":
-            name = draw(st.sampled_from([name for name in sorted(inputs) if name != "W"]))
+            floats = [name for name in sorted(inputs) if inputs[name].dtype == np.float32]
+            name = draw(st.sampled_from(floats))
             if inputs[name].size:
                 inputs[name].flat[draw(st.integers(0, inputs[name].size - 1))] = draw(st.sampled_from(FLOATS))
         else:
-            x = np.ones(draw(st.lists(st.integers(0, 5), min_size=1, max_size=5)), np.float32)
+            x = np.ones(draw(st.lists(st.integers(0, 5), min_size=1, max_size=5)), x.dtype)
     return op, {name: value for name, value in attributes.items() if value is not None}, inputs, x
 
 
 def model_of(op, attributes, inputs):
-    made = helper.make_node(op, ["X", *inputs], ["Y"], name="node", domain="onnxbin")
+    quantized = op in qlinear.OPS
+    domain = qlinear.DOMAIN if quantized else "onnxbin"
+    images = onnx.TensorProto.UINT8 if quantized else onnx.TensorProto.FLOAT
+    made = helper.make_node(op, ["X", *inputs], ["Y"], name="node", domain=domain)
     for name, value in attributes.items():
         kind = onnx.AttributeProto.INTS if value == [] else None
         made.attribute.append(helper.make_attribute(name, value, attr_type=kind))
     graph = helper.make_graph(
         [made],
         "hostile",
-        [helper.make_tensor_value_info("X", onnx.TensorProto.FLOAT, None)],
-        [helper.make_tensor_value_info("Y", onnx.TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("X", images, None)],
+        [helper.make_tensor_value_info("Y", images, None)],
         [numpy_helper.from_array(array, name) for name, array in inputs.items()],
     )
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("onnxbin", 1)]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(domain, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
@@ -212,16 +242,28 @@ def test_spoiled_nodes(node, case):
 
 
 @SETTINGS
-@given(nodes())
-def test_sound_nodes(node, case):
+@given(convolutions())
+def test_sound_convolutions(node, case):
     op, attributes, inputs, x = case
     answer = node.run(model_of(op, attributes, inputs).SerializeToString(), x)
     sums, want = expected(attributes, inputs, x, op)
     np.testing.assert_allclose(answer, want, rtol=0, atol=2e-5 * np.abs(sums).max())
 
 
+@SETTINGS
+@given(byte_activations())
+def test_sound_byte_activations(node, case):
+    op, attributes, inputs, x = case
+    answer = node.run(model_of(op, attributes, inputs).SerializeToString(), x)
+    real = (x.astype(np.float32) - inputs["x_zero_point"]) * inputs["x_scale"]
+    level = Activation(qlinear.OPS[op], attributes)(real) / inputs["y_scale"] + inputs["y_zero_point"]
+    assert answer.dtype == np.uint8
+    assert answer.shape == x.shape
+    np.testing.assert_allclose(answer, np.clip(level, 0, 255).reshape(x.shape), rtol=0, atol=0.501)
+
+
 @settings(SETTINGS, max_examples=200 * FACTOR)
-@given(nodes(), st.data())
+@given(NODES, st.data())
 def test_damaged_bytes(node, case, data):
     """The file itself: bytes of nodes, shapes and tensors turned, or the end missing."""
     op, attributes, inputs, x = case
