@@ -26,9 +26,10 @@ OPTIONS = {
         "-DCMAKE_SYSTEM_PROCESSOR=any",
     ],
     "arm": [ARM_TOOLCHAIN, "-DCMAKE_EXE_LINKER_FLAGS=-static"],
+    # The sanitizer's library stands behind the one that has these two, and not every program asks for them.
     "arm-sanitize": [
         ARM_TOOLCHAIN,
-        "-DCMAKE_EXE_LINKER_FLAGS=-static",
+        "-DCMAKE_EXE_LINKER_FLAGS=-static -Wl,-u,__dynamic_cast,-u,_ZTIN10__cxxabiv121__vmi_class_type_infoE",
         "-DONNXBIN_SANITIZE=undefined",
     ],
 }
