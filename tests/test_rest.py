@@ -93,7 +93,7 @@ def test_the_plan_knows_the_sizes(tmp_path, rest):
     """Of the model as it would be written after each layer."""
     path = tmp_path / "model.onnx"
     path.write_bytes(graphs.chain([64, 64, 64, 64, 6], shape=(1, 3, 32, 32)).SerializeToString())
-    found = plan(load(path), Settings(rest=rest, profile="yolov4"))
+    found = plan(load(path), Settings(rest=rest, inputs="real", profile="yolov4"))
     from onnxbin.trainer import Untrained
 
     trainer = Untrained(found.prepared)
