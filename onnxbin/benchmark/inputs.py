@@ -6,6 +6,7 @@ longer the more boxes there are. So photographs are better than none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ FEEDS = 8
 
 RENDERED = 32
 """Images that are rendered where none are given; int8 is calibrated on all of them."""
+
+MOST_VALUES = 10**8
+"""Of an input that is filled with noise, as many as an image may have pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,5 +108,9 @@ def _shape(value: ValueInfoProto) -> list[int]:
         raise OnnxbinError(
             f"input '{value.name}' [{text}] leaves its size open, and a model is timed at one size: give an "
             "image's, as in --input-size 640x640, or fix it in the model"
+        )
+    if min(sizes, default=1) < 0 or math.prod(sizes) > MOST_VALUES:
+        raise OnnxbinError(
+            f"input '{value.name}' {sizes}: expected sizes from 1 on, and at most {MOST_VALUES:,} values"
         )
     return sizes

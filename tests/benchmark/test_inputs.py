@@ -104,3 +104,12 @@ def test_initializers_listed_as_inputs_are_not_fed(path):
     onnx.checker.check_model(proto)
     (feed,) = given(path).feeds(1)
     assert list(feed) == ["x"]
+
+
+@pytest.mark.parametrize("shape", [[1, 3, 1 << 20, 1 << 20], [1, 3, -4, 8], [1 << 40, 1 << 40]])
+def test_sizes_that_no_input_has_are_refused(path, shape):
+    saved(path, x=(TensorProto.FLOAT, shape))
+    with pytest.raises(
+        OnnxbinError, match=r"input 'x' \[.*\]: expected sizes from 1 on, and at most 100,000,000"
+    ):
+        given(path)
