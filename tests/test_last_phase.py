@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from photos import blobs
 from PIL import Image
 
 import onnxbin
@@ -30,13 +31,7 @@ def model(tmp_path):
 
 @pytest.fixture
 def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(12):
-        blocks = rng.integers(0, 256, (6, 6, 3)).astype(np.uint8)
-        Image.fromarray(blocks).resize((24, 24), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
-    return folder
+    return blobs(tmp_path / "photos", 12)
 
 
 def compress(model, photos, output, **settings):

@@ -9,10 +9,9 @@ import subprocess
 import sys
 
 import graphs
-import numpy as np
 import onnx
 import pytest
-from PIL import Image
+from photos import noise
 
 import onnxbin
 from onnxbin import OnnxbinError, int8_rest, loop
@@ -29,12 +28,7 @@ def model(tmp_path):
 
 @pytest.fixture
 def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(6):
-        Image.fromarray(rng.integers(0, 256, (24, 24, 3)).astype(np.uint8)).save(folder / f"{i}.png")
-    return folder
+    return noise(tmp_path / "photos", 6, 24)
 
 
 def compress(model, photos, output, **settings):

@@ -9,7 +9,7 @@ import graphs
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
+from photos import noise
 
 import onnxbin
 from onnxbin import OnnxbinError
@@ -25,12 +25,7 @@ def model(tmp_path):
 
 @pytest.fixture
 def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(9):
-        Image.fromarray(rng.integers(0, 256, (24, 24, 3)).astype(np.uint8)).save(folder / f"{i}.png")
-    return folder
+    return noise(tmp_path / "photos", 9, 24)
 
 
 def weights(path):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from bridge.onnx_models import make, random, run_ort, tensors
 from onnx import TensorProto, helper, numpy_helper
+from photos import blobs
 from PIL import Image
 
 import onnxbin
@@ -125,13 +126,7 @@ def small_ssd():
 
 @pytest.fixture
 def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(4):
-        blocks = rng.integers(0, 256, (6, 6, 3)).astype(np.uint8)
-        Image.fromarray(blocks).resize((24, 24), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
-    return folder
+    return blobs(tmp_path / "photos", 4)
 
 
 def assert_trained_and_intact(path, compressed, feed, ending):

@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 from onnx import helper
-from PIL import Image
+from photos import blobs
 
 import onnxbin
 from onnxbin.bridge import GraphModule
@@ -25,13 +25,7 @@ def model(tmp_path):
 
 @pytest.fixture
 def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(12):
-        blocks = rng.integers(0, 256, (6, 6, 3)).astype(np.uint8)
-        Image.fromarray(blocks).resize((24, 24), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
-    return folder
+    return blobs(tmp_path / "photos", 12)
 
 
 def weights(path):

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from photos import noise
 
 import onnxbin
 from onnxbin.inputs.hybrid import binarization_error, high_group
@@ -69,12 +69,7 @@ def model(tmp_path):
 
 @pytest.fixture
 def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(6):
-        Image.fromarray(rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)).save(folder / f"{i}.png")
-    return folder
+    return noise(tmp_path / "photos", 6, 32)
 
 
 def kinds(path):

@@ -1,9 +1,8 @@
 """Reshapings that stop and go on: the same bits as if they had not, or a word on what is wrong."""
 
 import backbones
-import numpy as np
 import pytest
-from PIL import Image
+from photos import noise
 
 from onnxbin import OnnxbinError
 from onnxbin.reshape import Listener, reshape, run
@@ -18,12 +17,7 @@ def model(tmp_path):
 
 @pytest.fixture
 def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(6):
-        Image.fromarray(rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)).save(folder / f"{i}.png")
-    return folder
+    return noise(tmp_path / "photos", 6, 32)
 
 
 class Stopping(Listener):
