@@ -6,8 +6,7 @@ the weighted mean over features, which are the outputs of the binary convolution
     mean over channels of  mean (student - teacher)^2 / variance of the teacher    (see bridge.spread)
 
 so that every tensor and channel counts alike, whatever its units; 1 is what the teacher's mean would score.
-Of a detector's targets, places where the teacher sees something have half of the weight, each by how sure the
-teacher is: most places hold background, and boxes are wanted where there is none.
+A detector's targets are weighted by what matters in them: see bridge.emphasis.
 The whole network trains: latent weights of the binary layers straight through (`bridge.binary`), their scales
 and biases, and the real weights around them, which make up for what the binary ones lost.
 
@@ -94,9 +93,10 @@ import torch
 from torch import Tensor, nn
 
 from onnxbin.bridge.binary import BinaryConv2d
+from onnxbin.bridge.emphasis import Confidence, Emphasis
 from onnxbin.bridge.engine import Engine
 from onnxbin.bridge.module import GraphModule
-from onnxbin.bridge.spread import LOOKED_AT, Spread
+from onnxbin.bridge.spread import Spread
 from onnxbin.errors import OnnxbinError
 
 SCALE_RATE = 1e-4
@@ -104,9 +104,6 @@ SCALE_RATE = 1e-4
 
 REAL_RATE = 5e-4
 """For everything else."""
-
-SEEN = 0.5
-"""The share of a target's weight that places have by the teacher's confidence; the rest is alike for all."""
 
 LARGEST_CHANGE = 2e-3
 """Scales and real parameters change by at most about this share of their magnitude a step: the rates above
@@ -161,8 +158,8 @@ class Distillation:
     images: what to train on. engine: where, and in how many processes. targets: the tensors to match, outputs
     of both modules. features: those that will be matched too, each from when a binary layer makes it.
     batch_size: images a step, over all processes. seed: fixes the order and the random changes of the images,
-    and so the result, bit for bit on one machine. confidence: of the teacher at each place of its targets for
-    one image, see onnxbin.detection.Confidence; None where all places count alike.
+    and so the result, bit for bit on one machine. confidence: of the teacher in each element of its targets;
+    None where all count alike.
 
     May be interrupted at any time: the student is then as the last step left it, or within one update of it.
     """
@@ -178,8 +175,7 @@ class Distillation:
         features: Sequence[str] = (),
         batch_size: int = 4,
         seed: int = 0,
-        confidence: Callable[[Sequence[npt.NDArray[np.float32]]], Sequence[npt.NDArray[np.float32]]]
-        | None = None,
+        confidence: Confidence | None = None,
     ) -> None:
         self._engine = engine
         self._teacher = teacher.to(engine.device)
@@ -196,8 +192,7 @@ class Distillation:
         (self._input,) = student.input_names
         self._takes_batches = batch_size == 1 or self._check_batches()
         self._spread = Spread.of(self._teacher, images, [*targets, *features], engine)
-        self._confidence = confidence
-        self._usual = self._usual_confidence()
+        self._emphasis = confidence and Emphasis.of(self._teacher, images, targets, engine, confidence)
 
     def train(
         self,
@@ -325,46 +320,16 @@ class Distillation:
             with torch.no_grad():
                 wanted = self._run(self._teacher, x, features)
             found = self._run(self._student, x, features)
-        weights = self._weights(wanted)
+        weights = self._emphasis(wanted) if self._emphasis else {}
         targets = [
-            self._spread.relative_error(name, found[name].float(), wanted[name].float(), weight)
-            for name, weight in zip(self._targets, weights, strict=True)
+            self._spread.relative_error(n, found[n].float(), wanted[n].float(), weights.get(n, 1.0))
+            for n in self._targets
         ]
         loss = torch.stack(targets).mean()
         if features:
             errors = [self._spread.relative_error(n, found[n].float(), wanted[n].float()) for n in features]
             loss = loss + self._phase.feature_weight * torch.stack(errors).mean()
         return loss
-
-    def _usual_confidence(self) -> list[float]:
-        """The mean over places and some images, for each target."""
-
-        def look(index: int) -> list[float]:
-            x = torch.from_numpy(self._images.tensor(index, None))[None].to(self._engine.device)
-            with torch.no_grad(), self._engine.autocast():
-                return [float(each.mean()) for each in self._confidences(self._run(self._teacher, x))]
-
-        if self._confidence is None:
-            return []
-        looks = self._engine.map(look, range(min(len(self._images), LOOKED_AT)))
-        return [sum(each) / len(each) for each in zip(*looks, strict=True)]
-
-    def _confidences(self, wanted: Mapping[str, Tensor]) -> list[Tensor]:
-        """Of the teacher, for each target of a batch."""
-        assert self._confidence is not None
-        values = [wanted[name].float().cpu().numpy() for name in self._targets]
-        each = [self._confidence([value[i : i + 1] for value in values]) for i in range(len(values[0]))]
-        return [torch.from_numpy(np.concatenate(maps)) for maps in zip(*each, strict=True)]
-
-    def _weights(self, wanted: Mapping[str, Tensor]) -> list[Tensor | float]:
-        """Of each place of each target; 1 on average."""
-        if self._confidence is None:
-            return [1.0] * len(self._targets)
-        weights: list[Tensor | float] = []
-        for name, sure, usual in zip(self._targets, self._confidences(wanted), self._usual, strict=True):
-            share = SEEN if usual > 0 else 0.0
-            weights.append((1 - share + share * sure / (usual or 1.0)).to(wanted[name].device))
-        return weights
 
     def _run(self, module: GraphModule, x: Tensor, also: Sequence[str] = ()) -> dict[str, Tensor]:
         if self._takes_batches:

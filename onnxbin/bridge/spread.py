@@ -77,7 +77,7 @@ class Spread:
     ) -> Tensor:
         """The mean over channels of the mean squared error over the teacher's variance.
 
-        weight: of each place, with as many axes as the tensor.
+        weight: of each element, with as many axes as the tensor.
         """
         found, wanted = _with_channels(found), _with_channels(wanted)
         error = (weight * (found - wanted).square()).mean(_others(wanted))

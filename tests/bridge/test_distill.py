@@ -12,6 +12,7 @@ from onnxbin.binarize import binarize
 from onnxbin.bridge import GraphModule
 from onnxbin.bridge.distill import Distillation
 from onnxbin.bridge.engine import Engine
+from onnxbin.detection import Certainty
 from onnxbin.errors import OnnxbinError
 
 TARGETS = ["p", "q"]
@@ -177,42 +178,66 @@ def test_a_graph_that_mixes_images_is_trained_one_image_at_a_time():
     assert agreement(student, held_back, model, ["t"]) > before
 
 
-def test_half_of_the_weight_is_where_the_teacher_sees_something():
-    """A loss by the definition: half of it all places', half that of the one place of each map."""
+def certainty_of(boxes, place=None):
+    """A teacher that is sure of everything, or of one place; the first so many channels decide boxes."""
+
+    def certainties(outputs):
+        found = []
+        for output in outputs:
+            confidence = np.full(output.shape, 0.3, np.float32)
+            if place is not None:
+                confidence[:] = 0
+                confidence[..., place[0], place[1]] = 0.9
+            decides = np.zeros(output.shape, bool)
+            decides[:, :boxes] = True
+            found.append(Certainty(confidence, decides))
+        return found
+
+    return certainties
+
+
+def loss_of(**arguments):
     images = Noise(4)
+    return distillation(student_of(), images=images, features=[], **arguments).compute_gradients(0)
 
-    def one_place(outputs):
-        maps = [np.zeros((1, 1, *output.shape[2:]), np.float32) for output in outputs]
-        for places in maps:
-            places[..., 1, 2] = 0.9
-        return maps
 
-    def loss(**arguments):
-        return distillation(student_of(), images=images, features=[], **arguments).compute_gradients(0)
-
-    def everywhere(outputs):
-        return [np.full((1, 1, *output.shape[2:]), 0.3, np.float32) for output in outputs]
-
-    alike = loss()
-    assert loss(confidence=everywhere) == pytest.approx(alike, rel=1e-5)
-    assert loss(confidence=lambda outputs: [0 * places for places in one_place(outputs)]) == pytest.approx(
-        alike
-    )
-    # All weight on the one place, by two losses that have half of it there and none.
-    teacher, student = GraphModule(MODEL), student_of()
-    watched = distillation(student, images=images, features=[], confidence=one_place)
-    found = 2 * watched.compute_gradients(0) - alike
+def errors(which=np.s_[:]):
+    """Of the same batch by the definition: the relative error of each target in some of its elements."""
+    teacher, student, watched = GraphModule(MODEL), student_of(), distillation(student_of(), images=Noise(4))
     x = watched._batch(range(4))
     with torch.no_grad(), Engine("cpu").autocast():
         wanted, got = teacher({"x": x}), student({"x": x})
-    expected = np.mean(
-        [
-            float(
-                watched._spread.relative_error(
-                    n, got[n].float()[..., 1:2, 2:3], wanted[n].float()[..., 1:2, 2:3]
-                )
-            )
-            for n in TARGETS
-        ]
-    )
-    assert found == pytest.approx(expected, rel=1e-3)
+    errors = []
+    for name in TARGETS:
+        share = torch.zeros(got[name].shape)
+        share[which] = 1
+        difference = got[name].float(), wanted[name].float()
+        errors.append(float(watched._spread.relative_error(name, *difference, share / share.mean())))
+    return np.array(errors)
+
+
+def test_without_boxes_and_alike_everywhere_confidence_changes_nothing():
+    assert loss_of() == pytest.approx(errors().mean(), rel=1e-5)
+    assert loss_of(confidence=certainty_of(boxes=0)) == pytest.approx(loss_of(), rel=1e-5)
+
+
+def test_boxes_have_half_of_the_weight():
+    expected = (errors(np.s_[:, :1]) + errors(np.s_[:, 1:])) / 2
+    assert loss_of(confidence=certainty_of(boxes=1)) == pytest.approx(expected.mean(), rel=1e-5)
+
+
+def test_where_the_teacher_sees_something_boxes_count_most():
+    """A teacher that is sure of one place only."""
+    found = loss_of(confidence=certainty_of(boxes=1, place=(1, 2)))
+    boxes = 0.9 * errors(np.s_[:, :1, 1:2, 2:3]) + 0.1 * errors(np.s_[:, :1])
+    scores = 0.5 * errors(np.s_[:, 1:, 1:2, 2:3]) + 0.5 * errors(np.s_[:, 1:])
+    assert found == pytest.approx(((boxes + scores) / 2).mean(), rel=1e-4)
+
+
+def test_a_teacher_that_is_sure_of_nothing_weighs_all_alike():
+    nothing = certainty_of(boxes=0)
+
+    def unsure(outputs):
+        return [Certainty(0 * found.confidence, found.boxes) for found in nothing(outputs)]
+
+    assert loss_of(confidence=unsure) == pytest.approx(loss_of(), rel=1e-5)

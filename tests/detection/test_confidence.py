@@ -1,8 +1,7 @@
-"""Confidence at each place, against the raw outputs of networks that say where they see something."""
+"""Confidence in each element, against scores that are put there, and against each family's own formula."""
 
 import numpy as np
 import onnx
-import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxbin.detection import Confidence, Detector
@@ -30,29 +29,68 @@ def confidence(shapes, size, family):
 
 
 def test_a_list_has_the_best_score_of_each_candidate():
-    shape = (1, 4 + 3, 21)
     scores = np.random.default_rng(0).random((3, 21)).astype(np.float32)
     output = np.concatenate([np.full((4, 21), 8, np.float32), scores])[None]
-    (found,) = confidence({"y": shape}, 32, "yolov8")([output])
-    assert found.shape == (1, 1, 21)
-    np.testing.assert_array_equal(found[0, 0], scores.max(0))
+    (found,) = confidence({"y": (1, 4 + 3, 21)}, 32, "yolov8")([output])
+    np.testing.assert_array_equal(found.confidence, np.broadcast_to(scores.max(0), (1, 7, 21)))
+    np.testing.assert_array_equal(found.boxes[0].all(1), [True] * 4 + [False] * 3)
+    np.testing.assert_array_equal(found.boxes[0].any(1), [True] * 4 + [False] * 3)
 
 
-def test_a_map_has_it_where_the_middle_of_the_box_is():
+def test_rows_and_columns_of_a_list_may_change_places():
+    table = np.random.default_rng(0).random((1, 30, 5 + 3)).astype(np.float32)
+    (found,) = confidence({"y": table.shape}, 32, "yolov5")([table])
+    scores = table[..., 4] * table[..., 5:].max(-1)
+    np.testing.assert_array_equal(found.confidence, np.broadcast_to(scores[..., None], table.shape))
+    np.testing.assert_array_equal(found.boxes, np.broadcast_to(np.arange(8) < 4, table.shape))
+
+
+def test_the_channels_of_each_anchor_have_that_of_their_own():
     shapes = {"coarse": (1, 3 * 7, 2, 2), "fine": (1, 3 * 7, 4, 4)}
-    outputs = [np.full(shape, -20, np.float32) for shape in shapes.values()]
-    for output in outputs:  # middles of cells, anchors as they are
-        output.reshape(3, 7, -1)[:, :4] = 0
-    outputs[1].reshape(3, 7, 4, 4)[1, 4:6, 2, 3] = [20, 0]  # an object; of the first class, perhaps
-    coarse, fine = confidence(shapes, 64, "yolov4-tiny")(outputs)
-    assert (coarse.shape, fine.shape) == ((1, 1, 2, 2), (1, 1, 4, 4))
-    assert fine[0, 0, 2, 3] == pytest.approx(0.5)
-    assert coarse[0, 0, 1, 1] == pytest.approx(0.5)
-    assert fine.sum() == pytest.approx(0.5, abs=1e-6)
-    assert coarse.sum() == pytest.approx(0.5, abs=1e-6)
+    rng = np.random.default_rng(0)
+    outputs = [rng.standard_normal(shape).astype(np.float32) for shape in shapes.values()]
+    found = confidence(shapes, 64, "yolov4-tiny")(outputs)
+    for output, certainty in zip(outputs, found, strict=True):
+        logits = output.reshape(3, 7, *output.shape[2:]).astype(np.float64)
+        score = (1 / (1 + np.exp(-logits[:, 4])) / (1 + np.exp(-logits[:, 5:].max(1))))[:, None]
+        np.testing.assert_allclose(
+            certainty.confidence.reshape(logits.shape), np.broadcast_to(score, logits.shape), rtol=1e-5
+        )
+        roles = certainty.boxes.reshape(logits.shape)
+        assert roles[:, :4].all()
+        assert not roles[:, 4:].any()
+
+
+def test_boxes_and_scores_may_be_outputs_of_their_own():
+    scores = np.random.default_rng(0).random((1, 9, 4)).astype(np.float32)
+    boxes = np.full((1, 9, 4), 0.5, np.float32)
+    at, of = confidence({"boxes": boxes.shape, "scores": scores.shape}, 32, "ssd")([boxes, scores])
+    # The first class of this family is "nothing": it decides nothing.
+    best = scores[..., 1:].max(-1, keepdims=True)
+    np.testing.assert_array_equal(at.confidence, np.broadcast_to(best, (1, 9, 4)))
+    np.testing.assert_array_equal(of.confidence[..., 1:], np.broadcast_to(best, (1, 9, 3)))
+    np.testing.assert_array_equal(of.confidence[..., 0], 0)
+    assert at.boxes.all()
+    assert not of.boxes.any()
+
+
+def test_outputs_that_lie_otherwise_in_memory_are_read_the_same():
+    shape = (1, 3 * 7, 2, 2)
+    output = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    channels_last = np.ascontiguousarray(output.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    shapes = {"coarse": shape}
+    expected, found = (confidence(shapes, 64, "yolov4-tiny")([o])[0] for o in (output, channels_last))
+    np.testing.assert_array_equal(found.confidence, expected.confidence)
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+
+
+def test_where_the_model_selects_its_boxes_no_element_stands_for_one():
+    (found,) = confidence({"y": (1, 5, 6)}, 32, "rows")([np.full((1, 5, 6), 0.5, np.float32)])
+    assert not found.confidence.any()
+    assert not found.boxes.any()
 
 
 def test_what_is_no_number_is_no_object():
     (found,) = confidence({"y": (1, 6, 10)}, 32, "yolov8")([np.full((1, 6, 10), np.nan, np.float32)])
-    np.testing.assert_array_equal(found, np.zeros((1, 1, 10)))
+    np.testing.assert_array_equal(found.confidence, np.zeros((1, 6, 10)))
     onnx.checker.check_model(silent({"y": (1, 6, 10)}, 32))
