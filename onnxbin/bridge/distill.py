@@ -126,12 +126,13 @@ class Phase:
 
     latent_rate: Adam's learning rate for latent weights, whose mean magnitude starts at 1. feature_weight:
     how much the features count against the targets. falling: rates fall along a cosine over this last share
-    of the training.
+    of the training. searching: over this first share, latent weights go at the rate of a turn.
     """
 
     latent_rate: float
     feature_weight: float
     falling: float
+    searching: float = 0.0
 
 
 TURN = Phase(latent_rate=3e-2, feature_weight=10.0, falling=0.4)
@@ -140,6 +141,9 @@ TURN = Phase(latent_rate=3e-2, feature_weight=10.0, falling=0.4)
 LAST = Phase(latent_rate=2e-3, feature_weight=2.0, falling=1.0)
 """When all signs are nearly right: those that flip at the rate of a turn are noise to all other parameters,
 and a longer training at it gains nothing."""
+
+ONLY = Phase(latent_rate=2e-3, feature_weight=2.0, falling=1.0, searching=0.2)
+"""When layers have become binary without training in between: all at once."""
 
 
 class Images(Protocol):
@@ -213,10 +217,13 @@ class Distillation:
         if self._done == 0:
             self._rates = self._learning_rates()
         optimizer = self._optimizer()
+        latents = {layer.latent for layer in self._binary_layers()}
         while self._done < steps:
             factor = peak * _schedule(self._done, steps, phase.falling)
-            for group, rate in zip(optimizer.param_groups, self._rates.values(), strict=True):
-                group["lr"] = rate * factor
+            searches = self._done < phase.searching * steps
+            for group, (parameter, rate) in zip(optimizer.param_groups, self._rates.items(), strict=True):
+                searched = searches and parameter in latents
+                group["lr"] = factor * (TURN.latent_rate if searched else rate)
             optimizer.zero_grad()
             loss = self.compute_gradients(self._drawn)
             if not math.isfinite(loss):
@@ -282,8 +289,11 @@ class Distillation:
                 )
         self._moments = moments
 
+    def _binary_layers(self) -> list[BinaryConv2d]:
+        return [layer for layer in self._student.layers if isinstance(layer, BinaryConv2d)]
+
     def _learning_rates(self) -> dict[Tensor, float]:
-        binary = [layer for layer in self._student.layers if isinstance(layer, BinaryConv2d)]
+        binary = self._binary_layers()
         rates: dict[Tensor, float] = {layer.latent: self._phase.latent_rate for layer in binary}
         rates |= {layer.scale: min(SCALE_RATE, LARGEST_CHANGE * _magnitude(layer.scale)) for layer in binary}
         return {

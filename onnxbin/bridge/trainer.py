@@ -12,7 +12,7 @@ import torch
 
 from onnxbin.binarize import binarize
 from onnxbin.bridge.cut import targets
-from onnxbin.bridge.distill import LAST, TURN, Distillation
+from onnxbin.bridge.distill import LAST, ONLY, TURN, Distillation
 from onnxbin.bridge.engine import Engine
 from onnxbin.bridge.module import GraphModule
 from onnxbin.detection import Confidence, known_detector
@@ -42,6 +42,7 @@ class NetworkTrainer:
         self._student.freeze(layer.weight for layer in plan.layers if layer.fixed)
         self._images = images
         self._function = function
+        self._turns_train = settings.steps_per_layer > 0
         self._distillation = self._distil(plan, settings, outputs) if function is None else None
 
     def binarize(self, layer: ConvLayer, bases: int) -> None:
@@ -56,7 +57,8 @@ class NetworkTrainer:
     def train(self, step: Step, on_step: Callable[[int, float], bool]) -> None:
         """Fine-tune the whole network."""
         if self._distillation is not None:
-            phase = LAST if step.layer is None else TURN
+            last = LAST if self._turns_train else ONLY
+            phase = TURN if step.layer is not None else last
             self._distillation.train(step.training_steps, on_step, phase=phase)
         elif self._function is not None:
             try:

@@ -10,7 +10,8 @@ from onnx import helper
 
 from onnxbin.binarize import binarize
 from onnxbin.bridge import GraphModule
-from onnxbin.bridge.distill import Distillation
+from onnxbin.bridge.binary import BinaryConv2d
+from onnxbin.bridge.distill import Distillation, Phase
 from onnxbin.bridge.engine import Engine
 from onnxbin.detection import Certainty
 from onnxbin.errors import OnnxbinError
@@ -241,3 +242,18 @@ def test_a_teacher_that_is_sure_of_nothing_weighs_all_alike():
         return [Certainty(0 * found.confidence, found.boxes) for found in nothing(outputs)]
 
     assert loss_of(confidence=unsure) == pytest.approx(loss_of(), rel=1e-5)
+
+
+def test_latent_weights_search_only_in_the_first_part_of_an_only_training():
+    student = student_of()
+    (layer,) = (layer for layer in student.layers if isinstance(layer, BinaryConv2d))
+    before, moved = layer.latent.detach().clone(), []
+
+    def on_step(done, loss):  # noqa: ARG001
+        moved.append(not torch.equal(layer.latent, before))
+        before.copy_(layer.latent.detach())
+        return True
+
+    still = Phase(latent_rate=0.0, feature_weight=1.0, falling=1.0, searching=0.3)
+    distillation(student).train(10, on_step, phase=still)
+    assert moved == [True] * 3 + [False] * 7
