@@ -38,7 +38,7 @@ def orders():
     return read_runs(FOLDER / "orders.json")
 
 
-@pytest.mark.parametrize("name", ["leave_out.json", "ours.json"])
+@pytest.mark.parametrize("name", ["leave_out.json", "ours.json", "seeds.json"])
 def test_every_run_of_the_other_tables_can_be_made(model, name):
     for run in read_runs(FOLDER / name):
         settings = run.settings_for(model, 4.0, STEPS, Path("photos"))
