@@ -33,7 +33,7 @@ class _Sign(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x.abs() <= CLIP)
-        return torch.where(x >= 0, 1.0, -1.0)
+        return (x >= 0).to(x.dtype).mul_(2).sub_(1)  # torch.where takes twice as long
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
