@@ -142,7 +142,7 @@ LAST = Phase(latent_rate=2e-3, feature_weight=2.0, falling=1.0)
 """When all signs are nearly right: those that flip at the rate of a turn are noise to all other parameters,
 and a longer training at it gains nothing."""
 
-ONLY = Phase(latent_rate=2e-3, feature_weight=2.0, falling=1.0, searching=0.2)
+ONLY = Phase(latent_rate=2e-3, feature_weight=2.0, falling=1.0, searching=0.4)
 """When layers have become binary without training in between: all at once."""
 
 
