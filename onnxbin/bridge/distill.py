@@ -135,7 +135,7 @@ class Phase:
     searching: float = 0.0
 
 
-TURN = Phase(latent_rate=3e-2, feature_weight=10.0, falling=0.4)
+TURN = Phase(latent_rate=1e-2, feature_weight=10.0, falling=0.4)
 """After a layer has become binary: its signs are to be found, and another turn follows."""
 
 LAST = Phase(latent_rate=2e-3, feature_weight=2.0, falling=1.0)
