@@ -39,7 +39,7 @@ class NamedRun:
     order: one of ORDERS; None for that of the settings' priority. layers: one of ORDERS, whose layers up to
     the ratio are taken, in the order of `order`; None for those of `order` itself. last_phase: the share of
     the training that comes when all layers are binary; the rest is shared out over their turns. settings:
-    other fields of onnxbin.Settings.
+    other fields of onnxbin.Settings; images null for rendered ones.
     """
 
     name: str
@@ -56,7 +56,7 @@ class NamedRun:
         Raises OnnxbinError where the settings make no sense or the ratio is out of reach.
         """
         try:
-            settings = Settings.from_json({**self.settings, "until_ratio": ratio, "images": str(images)})
+            settings = Settings.from_json({"images": str(images), **self.settings, "until_ratio": ratio})
         except TypeError as error:
             raise OnnxbinError(f"run {self.name!r}: settings: {error}") from None
         planned = plan(model, settings)

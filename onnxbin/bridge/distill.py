@@ -10,73 +10,7 @@ A detector's targets are weighted by what matters in them: see bridge.emphasis.
 The whole network trains: latent weights of the binary layers straight through (`bridge.binary`), their scales
 and biases, and the real weights around them, which make up for what the binary ones lost.
 
-What the choices below rest on: yolov4_tiny_voc, its 8 largest convolutions binary at once, 120 steps of 4
-images of 320x320, 141 training images. Agreement on 16 held-back images and person AP at IoU 0.5 on others
-(original .967); single runs, which vary by about .005 and .04; the variance was that of each batch then.
-
-    features                                 none      x 1       x 4       x 10 (1)  x 16
-      at the outputs of binary convolutions  .704 .26  .750 .74  .763 .86  .769 .87  .771 .86
-      at those of all convolutions                               .760 .82
-      at the activations behind them                   .744 .70
-    rate of latents (features x 1)           5e-3      1e-2      3e-2      6e-2 (2)
-                                             .733 .57  .741 .69  .746 .68  .740 .77
-    rate of scales (features x 1)            1e-3      1e-4
-                                             .746 .68  .750 .74
-    error of targets                         over their channels .750 .74, over the tensor as a whole .751 .75
-    arithmetic (features x 4)                bfloat16 .763 .86, float32 .764 .84
-
-    (1) scales at 3e-4, the rest at 2e-4   (2) scales at 1e-4, the rest at 1e-3
-
-Decoded outputs, boxes in pixels beside scores of 0 to 1, have a floor of variance of their own per channel:
-on examples/street at 20 times that gives person AP .72 instead of .62 (original .90; 40 steps a layer).
-
-These rates alone destroy more sensitive networks before they teach them. Agreement after layer by layer, 30
-coco-persons images, with the rates of scales and real weights held to this share of the tensor's magnitude a
-step:
-
-                                             no limit  5e-3      1e-3      2e-4
-      yolox_nano, 2 layers of 15 steps       .476      .579      .721      .842
-      yolov4_tiny, 2 layers of 15 steps      .804                .886      .861
-      yolox_nano, 6 layers of 30 steps                           .738      .836
-
-Of 300 steps of 4 images of 320x320, on the way to 20 times: most of them when all layers are binary. On 1,158
-photos; agreement on 24 held back, person AP and miss rate on pedestrians (original .968, .113), AP in other
-scenes (.628); single runs.
-
-    7 layers, one base each        all at once, falling all along a cosine            .780  .869 .347  .416
-                                   turns of 20 falling so each, last phase 160        .773  .858 .360  .397
-                                   turns of 20 at constant rates, last phase 160      .781  .906 .259  .418
-    8 others of less damage (3)    all at once                                        .791  .881 .315  .431
-    9, two bases for 6 of them     all at once                                        .791  .900 .276  .464
-                                   turns of 15 at constant rates, last phase 165      .793  .903 .265  .469
-                                   turns of 15 falling at the end, last phase 165     .802  .891 .301  .484
-                                   the last phase, too, falling only at the end       .786  .844 .429  .447
-    12, up to three bases          all at once                                        .781  .894 .287  .454
-
-    (3) as onnxbin.priority chooses them
-
-The last phase, after nine turns of 71 steps of 4 images of 416x416 to 20 times:
-
-    4,500 steps, features x 10     as in a turn                                       .803  .887 .334  .466
-    200 steps, features x 1        as in a turn                                       .806  .900 .293  .472
-    200 steps, features x 10       all but latents at .2 of the rates                 .816  .925 .214  .493
-                                   all at .2 of the rates                             .829  .917 .228  .488
-                                   all at .07 of the rates                            .816  .942 .194  .493
-    400 steps, features x 10       latents at 2e-3 (.07 of their rate)                .827  .934 .207  .487
-                                   places weighed by the teacher's variance (4)       .831  .932 .189  .506
-               features x 2        the same                                           .833  .936 .202  .497
-                                   places weighed by the teacher's confidence         .831  .940 .206  .512
-                                   the same, each anchor's channels by its own        .821  .945 .186  .514
-    2,000 steps, features x 10     as (4)                                             .824  .904 .262  .512
-
-(4) and the last two have .963, .975 and .966 AP on pedestrians at IoU 0.4, the original .977: what they lose
-is how well boxes fit.
-
-A step of 4 images of 416x416 took 0.30 s in bfloat16 and 0.50 s in float32, on two threads of a processor
-with AVX512-BF16; a sixth of it is the teacher's. Channels last has taken a sixth off the processor time of
-yolov4_tiny's since then, a fifth off that of nanodet_m, ssd_mobilenet and fastestdet, a quarter off yolov8n's
-and two fifths off yolox_nano's. Nothing of the teacher's is kept from one step to the next: every image is
-changed anew each time it is drawn.
+What the losses, rates and phases rest on is in docs/finetuning.md.
 """
 
 from __future__ import annotations
