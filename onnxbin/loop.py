@@ -25,11 +25,13 @@ from onnxbin.inputs.choice import choose_widths
 from onnxbin.inputs.network import BinaryNetwork
 from onnxbin.inputs.widths import Widths
 from onnxbin.large import byte_size
+from onnxbin.layers import ConvLayer
 from onnxbin.measures import Measures
 from onnxbin.plan import Plan
 from onnxbin.priority import MORE_BASES, Choice, DamageQueue, FixedQueue, Queue
 from onnxbin.processes import Processes, in_first
 from onnxbin.records import LAST_PHASE, Listener, Record, Step
+from onnxbin.regression import regressed_on_original
 from onnxbin.run_folder import End, Progress, RunFolder, Turn
 from onnxbin.settings import Settings
 from onnxbin.state_file import Arrays
@@ -208,6 +210,7 @@ class Loop:
                 return None
             layer, bases = chosen
             self._trainer.binarize(layer, bases)
+            self._trainer.adjust({layer.name: self._repaired(layer)})
             before, steps = None, 0
             if self._settings.finetune is not False:
                 before = self._measures.of(self._build()).agreement
@@ -215,6 +218,14 @@ class Loop:
             turn = Turn(layer.name, bases, {}, self._processes.agree(steps), before, began)
             self._progress = replace(self._progress, turn=turn, waiting=self._queue.state())
         return self._started_step()
+
+    def _repaired(self, layer: ConvLayer) -> BinaryLayer:
+        """A layer that has just become binary, its outputs as near to the original's as they get."""
+        binary = self._trainer.binary()
+        model = self._plan.build_unfused(self._trainer.real(), binary)
+        return regressed_on_original(
+            self._plan.prepared, model, layer.output, binary[layer.name], self._images, self._processes
+        )
 
     def _begin_last(self) -> Step | None:
         """The last phase; None where nothing is to happen in it, or nothing can any more."""
@@ -229,7 +240,7 @@ class Loop:
             auto = self._settings.inputs == "auto"
             chosen = self._choose_widths(network) if auto else choose_widths(network, self._settings)
             widths = self._processes.agree(dict(chosen))
-            self._trainer.quantize(network.with_inputs(widths))
+            self._trainer.adjust(network.with_inputs(widths))
             before, steps = None, 0
             if self._settings.finetune is not False:
                 before = self._measures.of(self._build()).agreement

@@ -14,6 +14,7 @@ from onnxbin.binarize import binarize
 from onnxbin.inputs.widths import Widths
 from onnxbin.large import array_of
 from onnxbin.layers import ConvLayer
+from onnxbin.operator import BinaryWeight
 from onnxbin.plan import Array
 from onnxbin.records import Step
 from onnxbin.surgery import BinaryLayer
@@ -25,7 +26,7 @@ class Trainer(Protocol):
     def binarize(self, layer: ConvLayer, bases: int) -> None:
         """Turn a layer binary, from its present real weight."""
 
-    def quantize(self, layers: Mapping[str, BinaryLayer]) -> None:
+    def adjust(self, layers: Mapping[str, BinaryLayer]) -> None:
         """Let these binary layers have these quantisers, scales and biases; signs stay as they are."""
 
     def train(self, step: Step, on_step: Callable[[int, float], bool]) -> None:
@@ -81,7 +82,7 @@ class Untrained:
         """Signs and scales nearest to the original weight."""
         self._binary[layer.name] = closed_form(layer, self._values, bases)
 
-    def quantize(self, layers: Mapping[str, BinaryLayer]) -> None:
+    def adjust(self, layers: Mapping[str, BinaryLayer]) -> None:
         """As they are given."""
         self._binary.update(layers)
 
@@ -105,16 +106,23 @@ class Untrained:
         return
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Nothing that binarizing again would not give."""
-        return {}
+        """What binarizing again would not give: scales and biases."""
+        return {
+            f"{part}/{name}": array
+            for name, layer in self._binary.items()
+            for part, array in (("scale", layer.weight.scale), ("bias", layer.bias))
+        }
 
     def restore(
         self,
         layers: Sequence[ConvLayer],
         bases: Mapping[str, int],
         widths: Widths,  # noqa: ARG002
-        state: Mapping[str, npt.NDArray[Any]],  # noqa: ARG002
+        state: Mapping[str, npt.NDArray[Any]],
     ) -> None:
         """Binarize again; without training, nothing is ever saved of a last phase that is under way."""
         for layer in layers:
             self.binarize(layer, bases[layer.name])
+            signs = self._binary[layer.name].weight.signs
+            weight = BinaryWeight(signs, state[f"scale/{layer.name}"])
+            self._binary[layer.name] = BinaryLayer(weight, state[f"bias/{layer.name}"])

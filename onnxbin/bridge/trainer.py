@@ -49,7 +49,7 @@ class NetworkTrainer:
         """Turn a layer binary, from its present real weight."""
         self._student.binarize(layer.name, binarize(self._student.initializer(layer.weight), bases))
 
-    def quantize(self, layers: Mapping[str, BinaryLayer]) -> None:
+    def adjust(self, layers: Mapping[str, BinaryLayer]) -> None:
         """Let these binary layers have these quantisers, scales and biases; signs stay as they are."""
         for name, layer in layers.items():
             self._student.binary_layer(name).quantize(layer.quantizer, layer.weight.scale, layer.bias)

@@ -12,11 +12,11 @@ from onnx import ModelProto
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import ImageSet
 from onnxbin.inputs.calibration import Float32, fit
-from onnxbin.inputs.regression import regressed
 from onnxbin.inputs.samples import input_samples
 from onnxbin.inputs.widths import Widths
 from onnxbin.layers import ConvLayer
 from onnxbin.processes import Processes
+from onnxbin.regression import regressed_on_itself
 from onnxbin.surgery import BinaryLayer
 
 
@@ -55,4 +55,4 @@ class BinaryNetwork:
             for name, layer in self.binary.items()
             if (bits := widths[name]) is not None
         }
-        return regressed(self.model, layers, self.images, self.processes)
+        return regressed_on_itself(self.model, layers, self.images, self.processes)

@@ -8,9 +8,9 @@ from onnx import helper
 
 from onnxbin.binarize import binarize
 from onnxbin.images import ImageInput, ImageSet, Preprocessing
-from onnxbin.inputs.regression import regressed
 from onnxbin.operator import QuantInput, SignInput, binary_conv
 from onnxbin.processes import Alone
+from onnxbin.regression import regressed_on_itself
 from onnxbin.surgery import BinaryLayer, with_binary_layers
 
 PADS, GROUP = (1, 0, 2, 1), 2
@@ -56,7 +56,7 @@ def network():
 def test_least_squares(network, quantizer):
     model, layer, images, seen = network
     quantised = BinaryLayer(layer.weight, layer.bias, quantizer)
-    found = regressed(model, {"c1": quantised}, images, Alone())["c1"]
+    found = regressed_on_itself(model, {"c1": quantised}, images, Alone())["c1"]
     assert found.quantizer is quantizer
     np.testing.assert_array_equal(found.weight.signs, layer.weight.signs)
 
@@ -77,7 +77,9 @@ def test_an_input_that_is_always_the_same_is_carried_by_the_bias(network):
     """Below all thresholds nothing is left but padding and the mean."""
     model, layer, images, seen = network
     blind = SignInput(np.float32([1e-6]), np.full(4, 1e6, np.float32))
-    found = regressed(model, {"c1": BinaryLayer(layer.weight, layer.bias, blind)}, images, Alone())["c1"]
+    found = regressed_on_itself(model, {"c1": BinaryLayer(layer.weight, layer.bias, blind)}, images, Alone())[
+        "c1"
+    ]
     assert np.isfinite(found.weight.scale).all()
     real, after = (
         np.concatenate([binary_conv(x, i.weight, i.bias, i.quantizer, pads=PADS, group=GROUP) for x in seen])
@@ -88,7 +90,7 @@ def test_an_input_that_is_always_the_same_is_carried_by_the_bias(network):
 
 def test_a_layer_that_quantises_nothing_stays_as_it_is(network):
     model, layer, images, _ = network
-    found = regressed(model, {"c1": layer}, images, Alone())["c1"]
+    found = regressed_on_itself(model, {"c1": layer}, images, Alone())["c1"]
     np.testing.assert_allclose(found.weight.scale, layer.weight.scale, rtol=1e-4)
     np.testing.assert_allclose(found.bias, layer.bias, atol=1e-3)
-    assert regressed(model, {}, images, Alone()) == {}
+    assert regressed_on_itself(model, {}, images, Alone()) == {}
