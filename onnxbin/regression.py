@@ -22,6 +22,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import onnx.utils
 from onnx import ModelProto, NodeProto
 
 from onnxbin.agreement import run, with_outputs
@@ -34,6 +35,9 @@ from onnxbin.surgery import BinaryLayer, fresh_name, layer_names, with_quantizer
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+
+FEW = 16
+"""Images on which a layer is compared with the original's, at most: each has many places."""
 
 LEAST_SHARE = 1e-6
 """Outputs that vary by less than this share of what they should, or are not finite, have no factor of their
@@ -53,14 +57,20 @@ def regressed_on_original(
     model: the network with this layer binary. output: the layer's, in both. Raises OnnxbinError where one of
     them fails on an image.
     """
-    sessions = [stock_session(with_outputs(each, [output])) for each in (original, model)]
+    sessions = [stock_session(_up_to(each, output)) for each in (original, model)]
 
     def look(index: int) -> Float64:
         feed = images.target.feed([images.tensor(index)])
         (wanted,), (found,) = (run(session, [output], feed) for session in sessions)
         return _moments(wanted, found)
 
-    return _fitted(layer, np.sum(processes.map(look, range(min(len(images), IMAGES))), axis=0))
+    return _fitted(layer, np.sum(processes.map(look, range(min(len(images), FEW))), axis=0))
+
+
+def _up_to(model: ModelProto, tensor: str) -> ModelProto:
+    """The model without what it takes to go on behind this tensor."""
+    inputs = [value.name for value in model.graph.input]
+    return onnx.utils.Extractor(with_outputs(model, [tensor])).extract_model(inputs, [tensor])
 
 
 def regressed_on_itself(
@@ -117,7 +127,8 @@ def _moments(y: Float32, twin: Float32) -> Float64:
     """[5, M] for [N, M, H, W]: how many there are; the sums of y, y', y y' and y' y'."""
     a, b = y.astype(np.float64), twin.astype(np.float64)
     count = np.full(a.shape[1], a.size / a.shape[1])
-    return np.stack([count, *(value.sum((0, 2, 3)) for value in (a, b, a * b, b * b))])
+    with np.errstate(all="ignore"):  # what is not finite is left as it is in the end
+        return np.stack([count, *(value.sum((0, 2, 3)) for value in (a, b, a * b, b * b))])
 
 
 def _fitted(layer: BinaryLayer, moments: Sequence[Float64]) -> BinaryLayer:

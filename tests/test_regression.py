@@ -3,6 +3,7 @@
 import graphs
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import helper
 
@@ -10,7 +11,7 @@ from onnxbin.binarize import binarize
 from onnxbin.images import ImageInput, ImageSet, Preprocessing
 from onnxbin.operator import QuantInput, SignInput, binary_conv
 from onnxbin.processes import Alone
-from onnxbin.regression import regressed_on_itself
+from onnxbin.regression import regressed_on_itself, regressed_on_original
 from onnxbin.surgery import BinaryLayer, with_binary_layers
 
 PADS, GROUP = (1, 0, 2, 1), 2
@@ -94,3 +95,43 @@ def test_a_layer_that_quantises_nothing_stays_as_it_is(network):
     np.testing.assert_allclose(found.weight.scale, layer.weight.scale, rtol=1e-4)
     np.testing.assert_allclose(found.bias, layer.bias, atol=1e-3)
     assert regressed_on_itself(model, {}, images, Alone()) == {}
+
+
+def outputs_of(layer, seen):
+    found = [binary_conv(x, layer.weight, layer.bias, None, pads=PADS, group=GROUP) for x in seen]
+    return np.concatenate(found)
+
+
+def test_a_layer_is_brought_nearest_to_the_originals_outputs_also_behind_a_changed_network(network):
+    model, layer, images, seen = network
+    original = grouped()
+    for tensor in model.graph.initializer:
+        if tensor.name == "w0":  # what is before the layer is no longer what it was
+            changed = onnx.numpy_helper.to_array(tensor) * np.float32(1.3)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(changed, "w0"))
+    found = regressed_on_original(original, model, "y", layer, images, Alone())
+    np.testing.assert_array_equal(found.weight.signs, layer.weight.signs)
+    session = onnxruntime.InferenceSession(original.SerializeToString())
+    wanted = np.concatenate([session.run(["y"], images.target.feed([images.tensor(i)]))[0] for i in range(5)])
+    inputs = [np.float32(1.3) * x for x in seen]
+    before, after = outputs_of(layer, inputs), outputs_of(found, inputs)
+    for channel in range(6):
+        columns = np.stack([before[:, channel].ravel(), np.ones(before[:, channel].size)], axis=1)
+        factors, *_ = np.linalg.lstsq(columns, wanted[:, channel].ravel(), rcond=None)
+        expected = (columns @ factors).reshape(before[:, channel].shape)
+        np.testing.assert_allclose(after[:, channel], expected, atol=1e-3 * np.abs(expected).max())
+    assert np.square(after - wanted).sum() < 0.9 * np.square(before - wanted).sum()
+
+
+def test_what_is_not_finite_changes_nothing(network):
+    model, layer, images, _ = network
+    original = grouped()
+    bias = next(tensor for tensor in original.graph.initializer if tensor.name == "b1")
+    broken = onnx.numpy_helper.to_array(bias).copy()
+    broken[:2] = np.nan, np.inf
+    bias.CopyFrom(onnx.numpy_helper.from_array(broken, "b1"))
+    found = regressed_on_original(original, model, "y", layer, images, Alone())
+    np.testing.assert_array_equal(found.weight.scale[:, :2], layer.weight.scale[:, :2])
+    np.testing.assert_array_equal(found.bias[:2], layer.bias[:2])
+    assert np.isfinite(found.weight.scale).all()
+    assert np.isfinite(found.bias).all()

@@ -103,6 +103,15 @@ def test_every_priority_and_rule_resumes_alike(model, photos, tmp_path):
     assert onnxbin.resume(stopped.run).path.read_bytes() == whole.path.read_bytes()
 
 
+def test_without_training_a_run_goes_on_to_the_same_bits(model, photos, tmp_path):
+    goal = {"rest": "float32", "finetune": False, "inputs": "8"}
+    whole = compress(model, photos, tmp_path / "whole.onnx", until_ratio=2, **goal)
+    first = compress(model, photos, tmp_path / "part.onnx", until_ratio=1.3, **goal)
+    resumed = onnxbin.resume(first.run, until_ratio=2)
+    assert len(first.steps) < len(resumed.steps) == len(whole.steps)
+    assert resumed.path.read_bytes() == whole.path.read_bytes()
+
+
 def test_a_new_goal_goes_further(model, photos, tmp_path):
     first = compress(model, photos, tmp_path / "small.onnx", until_ratio=1.3, rest="float32")
     assert len(first.steps) == 1
@@ -200,7 +209,7 @@ def test_a_folder_is_not_shared_and_not_lost(model, photos, tmp_path):
     ("name", "change", "message"),
     [
         ("run.json", lambda text: text[:-20], "is damaged: run.json"),
-        ("run.json", lambda text: text.replace(b'"format": 2', b'"format": 9'), "is of format 9"),
+        ("run.json", lambda text: text.replace(b'"format": 3', b'"format": 9'), "is of format 9"),
         ("run.json", lambda text: text.replace(b'"seed"', b'"sead"'), "is damaged: run.json.*sead"),
         ("finished.npz", lambda text: text[: len(text) // 2], "is damaged: finished.npz"),
         ("finished.npz", lambda text: text[:900] + b"\0\1\2" + text[903:], "is damaged: finished.npz"),
