@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from PIL import Image
 
 from onnxbin.detection import Selection
 from onnxbin.detection.draw import draw
+from onnxbin.errors import OnnxbinError
 from onnxbin.images import find_images, read_image
 from onnxbin.model import check_writable, naming_write_errors, write_atomically
 from onnxbin.text import printable
@@ -35,8 +38,7 @@ def detect(model: Path, images: tuple[Path, ...], output: Path, min_score: float
     paths = [path for given in images for path in find_images(given)]
     with naming_write_errors(output):
         output.mkdir(parents=True, exist_ok=True)
-    for path in paths:
-        target = output / f"{path.stem}.png"
+    for path, target in zip(paths, _targets(paths, output), strict=True):
         check_writable(target)
         pixels = read_image(path)
         found = detector(pixels)
@@ -46,3 +48,19 @@ def detect(model: Path, images: tuple[Path, ...], output: Path, min_score: float
         counts = {name: int((found.classes == k).sum()) for k, name in enumerate(detector.names)}
         seen = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
         click.echo(printable(f"{path}: {seen} -> {target}"))
+
+
+def _targets(paths: Sequence[Path], output: Path) -> list[Path]:
+    """A picture for each image, called like it; images of the same name, in several folders, get numbers.
+
+    Raises OnnxbinError where a picture would take the place of an image.
+    """
+    targets: list[Path] = []
+    for path in paths:
+        names = chain([f"{path.stem}.png"], (f"{path.stem}-{number}.png" for number in count(2)))
+        targets.append(next(output / name for name in names if output / name not in targets))
+    images = {path.resolve() for path in paths}
+    for target in targets:
+        if target.resolve() in images:
+            raise OnnxbinError(f"{target}: is one of the images; give another folder with -o")
+    return targets

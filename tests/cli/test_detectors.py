@@ -82,6 +82,30 @@ def test_pictures_are_drawn_where_the_boxes_are(onnxbin, detector, labelled, tmp
     assert "1 0" in result.stdout or "1 person" in result.stdout
 
 
+@pytest.mark.usefixtures("labelled")
+def test_images_of_the_same_name_each_get_a_picture(onnxbin, detector, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (tmp_path / "0.png").rename(other / "1.png")
+    same = [other / "1.png", tmp_path / "1.png"]
+    result = onnxbin("detect", detector, *same, "-o", tmp_path / "found", *OPTIONS)
+    assert result.returncode == 0, result.stderr
+    for image, name in zip(same, ["1.png", "1-2.png"], strict=True):
+        drawn, before = (np.asarray(Image.open(path)) for path in (tmp_path / "found" / name, image))
+        assert (drawn == before).all(axis=2).mean() > 0.5
+
+
+@pytest.mark.usefixtures("labelled")
+def test_a_picture_takes_no_images_place(onnxbin, detector, tmp_path):
+    before = (tmp_path / "0.png").read_bytes()
+    result = onnxbin("detect", detector, tmp_path / "0.png", "-o", tmp_path, *OPTIONS)
+    assert result.returncode == 2
+    assert (
+        result.stderr == f"onnxbin: {tmp_path / '0.png'}: is one of the images; give another folder with -o\n"
+    )
+    assert (tmp_path / "0.png").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
