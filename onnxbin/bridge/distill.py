@@ -129,8 +129,9 @@ class Distillation:
         self._moments: Mapping[Tensor, Any] = {}
         (self._input,) = student.input_names
         self._takes_batches = batch_size == 1 or self._check_batches()
-        self._spread = Spread.of(self._teacher, images, [*targets, *features], engine)
         self._emphasis = confidence and Emphasis.of(self._teacher, images, targets, engine, confidence)
+        boxes = self._emphasis.boxes if self._emphasis else {}
+        self._spread = Spread.of(self._teacher, images, [*targets, *features], engine, boxes)
 
     def train(
         self,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from onnxbin.bridge.engine import Engine
 from onnxbin.bridge.module import GraphModule
-from onnxbin.bridge.spread import LOOKED_AT
+from onnxbin.bridge.spread import LOOKED_AT, Bool, others
 from onnxbin.detection import Certainty
 
 if TYPE_CHECKING:
@@ -35,12 +35,17 @@ class Emphasis:
     """The weight of each element of each target.
 
     targets: their names. confidence: see there. usual: its mean over elements that decide boxes, and over the
-    others, for each target.
+    others, for each target. boxes: which channels of a target decide boxes, bool [C], by its name.
     """
 
     def __init__(
-        self, targets: Sequence[str], confidence: Confidence, usual: Sequence[tuple[float, float]]
+        self,
+        targets: Sequence[str],
+        confidence: Confidence,
+        usual: Sequence[tuple[float, float]],
+        boxes: Mapping[str, Bool],
     ) -> None:
+        self.boxes = boxes
         self._targets = list(targets)
         self._confidence = confidence
         self._usual = usual
@@ -57,15 +62,22 @@ class Emphasis:
         """Look at some of the images, as they are, to know what confidence is usual."""
         (input_name,) = teacher.input_names
 
-        def look(index: int) -> list[tuple[float, float]]:
+        def certainties(index: int) -> Sequence[Certainty]:
             x = torch.from_numpy(images.tensor(index, None))[None].to(engine.device)
             with torch.no_grad(), engine.autocast():
                 values = teacher({input_name: x})
-            found = confidence([values[name].float().cpu().numpy() for name in targets])
+            return confidence([values[name].float().cpu().numpy() for name in targets])
+
+        def look(index: int) -> list[tuple[float, float]]:
+            found = certainties(index)
             return [(_mean(c.confidence[c.boxes]), _mean(c.confidence[~c.boxes])) for c in found]
 
-        looks = engine.map(look, range(min(len(images), LOOKED_AT)))
-        return cls(targets, confidence, np.mean(looks, axis=0).tolist())
+        usual = np.mean(engine.map(look, range(min(len(images), LOOKED_AT))), axis=0).tolist()
+        boxes: dict[str, Bool] = {
+            name: np.asarray(each.boxes.all(tuple(others(each.boxes))))
+            for name, each in zip(targets, certainties(0), strict=True)
+        }
+        return cls(targets, confidence, usual, boxes)
 
     def __call__(self, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """By what the teacher's outputs for a batch are: for each target its shape, 1 on average.

@@ -6,9 +6,9 @@ images' errors, so that several processes can share a batch, and a batch of one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from onnxbin.bridge.module import GraphModule
 
 if TYPE_CHECKING:
     from onnxbin.bridge.distill import Images
+
+Bool = npt.NDArray[np.bool_]
+Float64 = npt.NDArray[np.float64]
 
 LOOKED_AT = 32
 """Images, at most."""
@@ -40,8 +43,8 @@ class _Moments:
 
     decoded: bool
     count: int
-    sum: npt.NDArray[np.float64]
-    squares: npt.NDArray[np.float64]
+    sum: Float64
+    squares: Float64
 
 
 class Spread:
@@ -54,8 +57,18 @@ class Spread:
         self._variances = variances
 
     @classmethod
-    def of(cls, teacher: GraphModule, images: Images, names: Sequence[str], engine: Engine) -> Spread:
-        """Look at some of the images, as they are, one after another."""
+    def of(
+        cls,
+        teacher: GraphModule,
+        images: Images,
+        names: Sequence[str],
+        engine: Engine,
+        boxes: Mapping[str, Bool] | None = None,
+    ) -> Spread:
+        """Look at some of the images, as they are, one after another.
+
+        boxes: of some tensors, which channels [C] decide boxes; the others decide scores.
+        """
         (input_name,) = teacher.input_names
 
         def look(index: int) -> list[_Moments]:
@@ -67,7 +80,9 @@ class Spread:
         looks = engine.map(look, range(min(len(images), LOOKED_AT)))
         return cls(
             {
-                name: torch.from_numpy(_floored(list(each))).float().to(engine.device)
+                name: torch.from_numpy(_floored(list(each), (boxes or {}).get(name)))
+                .float()
+                .to(engine.device)
                 for name, each in zip(names, zip(*looks, strict=True), strict=True)
             }
         )
@@ -80,7 +95,7 @@ class Spread:
         weight: of each element, with as many axes as the tensor.
         """
         found, wanted = _with_channels(found), _with_channels(wanted)
-        error = (weight * (found - wanted).square()).mean(_others(wanted))
+        error = (weight * (found - wanted).square()).mean(others(wanted))
         return (error / self._variances[name]).mean()
 
 
@@ -88,7 +103,7 @@ def _with_channels(x: Tensor) -> Tensor:
     return x if x.ndim > 1 else x.reshape(-1, 1)
 
 
-def _others(x: Tensor) -> list[int]:
+def others(x: Tensor | npt.NDArray[Any]) -> list[int]:
     """The axes of x [N, C, ...] that are not the channels'."""
     channels = 2 if x.ndim == 3 and x.shape[2] < x.shape[1] else 1
     return [axis for axis in range(x.ndim) if axis != channels]
@@ -96,21 +111,25 @@ def _others(x: Tensor) -> list[int]:
 
 def _moments(x: Tensor) -> _Moments:
     x = _with_channels(x)
-    others = _others(x)
-    total, squares = x.sum(others), x.square().sum(others)
+    axes = others(x)
+    total, squares = x.sum(axes), x.square().sum(axes)
     return _Moments(x.ndim == 3, x.numel() // len(total), total.cpu().numpy(), squares.cpu().numpy())
 
 
-def _floored(looks: list[_Moments]) -> npt.NDArray[np.float64]:
+def _floored(looks: Sequence[_Moments], boxes: Bool | None) -> Float64:
     count = sum(look.count for look in looks)
     square = np.sum([look.squares for look in looks], axis=0) / count
     mean = np.sum([look.sum for look in looks], axis=0) / count
     variance = np.maximum(square - np.square(mean), 0)
+    if looks[0].decoded and boxes is not None:
+        # Scores are of one unit, and boxes are: noise in classes that are hardly ever seen is still little.
+        for group in (boxes, ~boxes):
+            variance[group] = variance[group].mean() if group.any() else 0
     # The floors are for channels, and whole tensors, that are constant.
     if looks[0].decoded:
-        # Each channel has its own unit: beside pixels, a score's variance is nothing, and yet it matters.
+        # Each channel may have its own unit: beside pixels, a score's variance is nothing, yet it matters.
         floor = DECODED_FLOOR * square
     else:
         floor = np.asarray(VARIANCE_FLOOR * variance.mean() + 1e-6 * square.mean())
-    floored: npt.NDArray[np.float64] = variance + floor + 1e-12
+    floored: Float64 = variance + floor + 1e-12
     return floored

@@ -24,11 +24,11 @@ class Fixed:
         return self._images[index]
 
 
-def spread_of(images):
+def spread_of(images, boxes=None):
     """Of the tensor y, which is the input."""
     shape = [1, *images.shape[1:]]
     teacher = GraphModule(make([helper.make_node("Identity", ["x"], ["y"])], {"x": shape}, ["y"], {}))
-    return Spread.of(teacher, Fixed(images), ["y"], Engine("cpu"))
+    return Spread.of(teacher, Fixed(images), ["y"], Engine("cpu"), boxes)
 
 
 def error(found, wanted):
@@ -76,3 +76,19 @@ def test_the_error_of_a_batch_is_the_mean_of_its_images_errors():
     ]
     whole = spread.relative_error("y", torch.from_numpy(found), torch.from_numpy(wanted))
     assert float(whole) == pytest.approx(float(np.mean(each)), rel=1e-5)
+
+
+def test_scores_of_a_detector_share_a_unit_and_so_do_its_boxes():
+    """Rows: two classes that vary by 1 and by a hundredth, and boxes in pixels."""
+    wanted = random(8, 6, 50)
+    wanted[:, 1] *= 0.01
+    wanted[:, 2:] *= 100
+    boxes = np.array([False, False, True, True, True, True])
+    found = wanted + np.float32(0.1) * random(8, 6, 50, seed=1)
+    with_roles = float(
+        spread_of(wanted, {"y": boxes}).relative_error("y", torch.from_numpy(found), torch.from_numpy(wanted))
+    )
+    squares = np.square(found - wanted).mean((0, 2))
+    expected = [squares[group] / wanted[:, group].var((0, 2)).mean() for group in ([0, 1], [2, 3, 4, 5])]
+    assert with_roles == pytest.approx(np.concatenate(expected).mean(), rel=2e-2)
+    assert error(found, wanted) > 100 * with_roles, "a class that is hardly seen has an error of its own"
