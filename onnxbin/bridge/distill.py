@@ -36,13 +36,6 @@ from onnxbin.errors import OnnxbinError
 SCALE_RATE = 1e-4
 """For the scales of binary weights."""
 
-REAL_RATE = 5e-4
-"""For everything else."""
-
-LARGEST_CHANGE = 2e-3
-"""Scales and real parameters change by at most about this share of their magnitude a step: the rates above
-are too much for networks more sensitive than the one they were found on."""
-
 SMALLEST_MAGNITUDE = 1e-2
 """What counts for a tensor of zeros, such as the bias of a convolution that had none."""
 
@@ -58,25 +51,29 @@ LARGEST_GRADIENT = 10.0
 class Phase:
     """How a training goes.
 
-    latent_rate: Adam's learning rate for latent weights, whose mean magnitude starts at 1. feature_weight:
-    how much the features count against the targets. falling: rates fall along a cosine over this last share
-    of the training. searching: over this first share, latent weights go at the rate of a turn.
+    latent_rate: Adam's learning rate for latent weights, whose mean magnitude starts at 1. real_rate: for all
+    but latents and scales. largest_change: these, and scales, change by at most about this share of their
+    magnitude a step, since some networks are more sensitive than others. feature_weight: how much the
+    features count against the targets. falling: rates fall along a cosine over this last share of the
+    training. searching: over this first share, latent weights go at the rate of a turn.
     """
 
     latent_rate: float
+    largest_change: float
     feature_weight: float
     falling: float
     searching: float = 0.0
+    real_rate: float = 5e-4
 
 
-TURN = Phase(latent_rate=1e-2, feature_weight=10.0, falling=0.4)
+TURN = Phase(latent_rate=5e-3, largest_change=3e-4, feature_weight=10.0, falling=0.4)
 """After a layer has become binary: its signs are to be found, and another turn follows."""
 
-LAST = Phase(latent_rate=2e-3, feature_weight=2.0, falling=1.0)
+LAST = Phase(latent_rate=2e-3, largest_change=1e-3, feature_weight=2.0, falling=1.0)
 """When all signs are nearly right: those that flip at the rate of a turn are noise to all other parameters,
 and a longer training at it gains nothing."""
 
-ONLY = Phase(latent_rate=2e-3, feature_weight=2.0, falling=1.0, searching=0.4)
+ONLY = Phase(latent_rate=2e-3, largest_change=1e-3, feature_weight=2.0, falling=1.0, searching=0.4)
 """When layers have become binary without training in between: all at once."""
 
 
@@ -139,11 +136,9 @@ class Distillation:
         on_step: Callable[[int, float], bool] | None = None,
         *,
         phase: Phase = TURN,
-        peak: float = 1.0,
     ) -> None:
         """Train for so many steps; the learning rates warm up, stay, and fall along a cosine.
 
-        peak: this share of the rates.
         on_step: called after each step with the number of steps done and the loss; says whether to go on.
         Raises OnnxbinError where the loss is not finite; the student stays as the last good step left it.
         After `restore`, goes on in the middle of the training that was saved.
@@ -154,7 +149,7 @@ class Distillation:
         optimizer = self._optimizer()
         latents = {layer.latent for layer in self._binary_layers()}
         while self._done < steps:
-            factor = peak * _schedule(self._done, steps, phase.falling)
+            factor = _schedule(self._done, steps, phase.falling)
             searches = self._done < phase.searching * steps
             for group, (parameter, rate) in zip(optimizer.param_groups, self._rates.items(), strict=True):
                 searched = searches and parameter in latents
@@ -230,9 +225,10 @@ class Distillation:
     def _learning_rates(self) -> dict[Tensor, float]:
         binary = self._binary_layers()
         rates: dict[Tensor, float] = {layer.latent: self._phase.latent_rate for layer in binary}
-        rates |= {layer.scale: min(SCALE_RATE, LARGEST_CHANGE * _magnitude(layer.scale)) for layer in binary}
+        most = self._phase.largest_change
+        rates |= {layer.scale: min(SCALE_RATE, most * _magnitude(layer.scale)) for layer in binary}
         return {
-            parameter: rates.get(parameter, min(REAL_RATE, LARGEST_CHANGE * _magnitude(parameter)))
+            parameter: rates.get(parameter, min(self._phase.real_rate, most * _magnitude(parameter)))
             for parameter in self._student.parameters()
             if parameter.requires_grad
         }

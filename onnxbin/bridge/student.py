@@ -10,25 +10,25 @@ import torch
 from onnx import ModelProto
 
 from onnxbin.bridge.cut import targets
-from onnxbin.bridge.distill import Distillation
+from onnxbin.bridge.distill import Distillation, Phase
 from onnxbin.bridge.engine import Engine
 from onnxbin.bridge.module import GraphModule
 from onnxbin.images import ImageSet
 from onnxbin.surgery import with_values
 
-PEAK = 3.0
-"""The learning rates, in units of those of onnxbin.bridge.distill: these are for the little that real weights
-have to change beside binary ones, while here the whole network has much to learn, and no signs flip.
+PHASE = Phase(latent_rate=0.0, real_rate=1.5e-3, largest_change=6e-3, feature_weight=0.0, falling=0.4)
+"""Rates for a whole network that has much to learn, and has no binary layers: beside those, real weights have
+little to change.
 
 examples/street with stages of a quarter of their depth, 100 steps of 4 of its images; agreement and box
 agreement on those held back (before: .917 .03), single runs:
 
-    rates                x 1        x 3        x 10       x 30       x 10, falling all along
+    rates                x 1/3      x 1        x 3        x 10       x 3, falling all along
                          .947 .21   .954 .38   .956 .49   .955 .46   .955 .38
     no tensors but outputs                     .955 .39
 
-yolov4_tiny_voc with half the depth, 30 steps, 1,158 photos: .605 at x 1, .608 at x 10 (before: .141).
-Hence the cautious one of those that help.
+yolov4_tiny_voc with half the depth, 30 steps, 1,158 photos: .605 at x 1/3, .608 at x 3 (before: .141).
+Hence the cautious ones of those that help.
 """
 
 
@@ -68,7 +68,7 @@ class Student:
 
     def train(self, steps: int, on_step: Callable[[int, float], bool] | None = None) -> None:
         """So many steps; on_step: see Distillation.train. After `restore`, those that are left of them."""
-        self._distillation.train(steps, on_step, peak=PEAK)
+        self._distillation.train(steps, on_step, phase=PHASE)
 
     def model(self) -> ModelProto:
         """The network as it is now."""
