@@ -30,14 +30,12 @@ from onnxbin.bridge.binary import BinaryConv2d
 from onnxbin.bridge.emphasis import Confidence, Emphasis
 from onnxbin.bridge.engine import Engine
 from onnxbin.bridge.module import GraphModule
+from onnxbin.bridge.sensitivity import bearable_change, magnitude
 from onnxbin.bridge.spread import Spread
 from onnxbin.errors import OnnxbinError
 
 SCALE_RATE = 1e-4
 """For the scales of binary weights."""
-
-SMALLEST_MAGNITUDE = 1e-2
-"""What counts for a tensor of zeros, such as the bias of a convolution that had none."""
 
 WARMUP_STEPS = 5
 LAST_RATE = 0.02
@@ -52,8 +50,8 @@ class Phase:
     """How a training goes.
 
     latent_rate: Adam's learning rate for latent weights, whose mean magnitude starts at 1. real_rate: for all
-    but latents and scales. largest_change: these, and scales, change by at most about this share of their
-    magnitude a step, since some networks are more sensitive than others. feature_weight: how much the
+    but latents and scales. largest_change: these, and scales, change by at most about so many times the share
+    of their magnitude a step that the network bears (see bridge.sensitivity). feature_weight: how much the
     features count against the targets. falling: rates fall along a cosine over this last share of the
     training. searching: over this first share, latent weights go at the rate of a turn.
     """
@@ -66,14 +64,14 @@ class Phase:
     real_rate: float = 5e-4
 
 
-TURN = Phase(latent_rate=5e-3, largest_change=3e-4, feature_weight=10.0, falling=0.4)
+TURN = Phase(latent_rate=5e-3, largest_change=1.0, feature_weight=10.0, falling=0.4)
 """After a layer has become binary: its signs are to be found, and another turn follows."""
 
-LAST = Phase(latent_rate=2e-3, largest_change=1e-3, feature_weight=2.0, falling=1.0)
+LAST = Phase(latent_rate=2e-3, largest_change=1.0, feature_weight=2.0, falling=1.0)
 """When all signs are nearly right: those that flip at the rate of a turn are noise to all other parameters,
 and a longer training at it gains nothing."""
 
-ONLY = Phase(latent_rate=2e-3, largest_change=1e-3, feature_weight=2.0, falling=1.0, searching=0.4)
+ONLY = Phase(latent_rate=2e-3, largest_change=1.0, feature_weight=2.0, falling=1.0, searching=0.4)
 """When layers have become binary without training in between: all at once."""
 
 
@@ -129,6 +127,7 @@ class Distillation:
         self._emphasis = confidence and Emphasis.of(self._teacher, images, targets, engine, confidence)
         boxes = self._emphasis.boxes if self._emphasis else {}
         self._spread = Spread.of(self._teacher, images, [*targets, *features], engine, boxes)
+        self._bearable_change = bearable_change(self._student, images, targets, self._spread, engine)
 
     def train(
         self,
@@ -225,10 +224,10 @@ class Distillation:
     def _learning_rates(self) -> dict[Tensor, float]:
         binary = self._binary_layers()
         rates: dict[Tensor, float] = {layer.latent: self._phase.latent_rate for layer in binary}
-        most = self._phase.largest_change
-        rates |= {layer.scale: min(SCALE_RATE, most * _magnitude(layer.scale)) for layer in binary}
+        most = self._phase.largest_change * self._bearable_change
+        rates |= {layer.scale: min(SCALE_RATE, most * magnitude(layer.scale)) for layer in binary}
         return {
-            parameter: rates.get(parameter, min(self._phase.real_rate, most * _magnitude(parameter)))
+            parameter: rates.get(parameter, min(self._phase.real_rate, most * magnitude(parameter)))
             for parameter in self._student.parameters()
             if parameter.requires_grad
         }
@@ -296,11 +295,6 @@ class Distillation:
             )
             for name in self._targets
         )
-
-
-def _magnitude(parameter: Tensor) -> float:
-    """The root mean square, as far as it is not zero."""
-    return max(float(parameter.detach().square().mean().sqrt()), SMALLEST_MAGNITUDE)
 
 
 def _schedule(step: int, steps: int, falling: float) -> float:

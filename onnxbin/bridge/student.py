@@ -16,7 +16,7 @@ from onnxbin.bridge.module import GraphModule
 from onnxbin.images import ImageSet
 from onnxbin.surgery import with_values
 
-PHASE = Phase(latent_rate=0.0, real_rate=1.5e-3, largest_change=6e-3, feature_weight=0.0, falling=0.4)
+PHASE = Phase(latent_rate=0.0, real_rate=1.5e-3, largest_change=4.0, feature_weight=0.0, falling=0.4)
 """Rates for a whole network that has much to learn, and has no binary layers: beside those, real weights have
 little to change.
 

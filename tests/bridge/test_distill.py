@@ -17,7 +17,7 @@ from onnxbin.detection import Certainty
 from onnxbin.errors import OnnxbinError
 
 TARGETS = ["p", "q"]
-QUICK = Phase(latent_rate=1e-2, largest_change=2e-3, feature_weight=10.0, falling=0.4)
+QUICK = Phase(latent_rate=1e-2, largest_change=1.0, feature_weight=10.0, falling=0.4)
 MODEL = make(
     [
         helper.make_node("Conv", ["x", "w0"], ["a"], pads=[1, 1, 1, 1]),
@@ -255,6 +255,6 @@ def test_latent_weights_search_only_in_the_first_part_of_an_only_training():
         before.copy_(layer.latent.detach())
         return True
 
-    still = Phase(latent_rate=0.0, largest_change=1e-3, feature_weight=1.0, falling=1.0, searching=0.3)
+    still = Phase(latent_rate=0.0, largest_change=1.0, feature_weight=1.0, falling=1.0, searching=0.3)
     distillation(student).train(10, on_step, phase=still)
     assert moved == [True] * 3 + [False] * 7
