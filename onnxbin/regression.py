@@ -135,7 +135,8 @@ def _fitted(layer: BinaryLayer, moments: Sequence[Float64]) -> BinaryLayer:
     count, *sums = moments
     y, twin, product, square = (value / count for value in sums)
     variance, covariance = square - twin**2, product - y * twin
-    varies = (variance > LEAST_SHARE * square) & np.isfinite(covariance)
+    # A negative factor would turn all signs round: such outputs have nothing to do with what they should be.
+    varies = (variance > LEAST_SHARE * square) & np.isfinite(covariance) & (covariance > 0)
     factor = np.where(varies, covariance / np.where(varies, variance, 1), 1)
     offset = np.nan_to_num(y - factor * twin, nan=0, posinf=0, neginf=0)
     scale = (factor * layer.weight.scale).astype(np.float32)

