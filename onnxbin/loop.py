@@ -210,9 +210,10 @@ class Loop:
                 return None
             layer, bases = chosen
             self._trainer.binarize(layer, bases)
-            self._trainer.adjust({layer.name: self._repaired(layer)})
             before, steps = None, 0
             if self._settings.finetune is not False:
+                # A first look without training is to take seconds, and this may take one for each layer.
+                self._trainer.adjust({layer.name: self._repaired(layer)})
                 before = self._measures.of(self._build()).agreement
                 steps = self._training_steps(self.seconds - began, self._queue.left(self._missing()) + 1)
             turn = Turn(layer.name, bases, {}, self._processes.agree(steps), before, began)
