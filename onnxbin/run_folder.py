@@ -42,7 +42,7 @@ from onnxbin.state_file import Arrays, read_state, write_state
 from onnxbin.typed import typed
 from onnxbin.version import __version__
 
-FORMAT = 3
+FORMAT = 2
 """Of the folder; raised when an older onnxbin could no longer read it rightly."""
 
 _STATES = ("finished.npz", "turn.npz", "last.npz")

@@ -14,7 +14,6 @@ from onnxbin.binarize import binarize
 from onnxbin.inputs.widths import Widths
 from onnxbin.large import array_of
 from onnxbin.layers import ConvLayer
-from onnxbin.operator import BinaryWeight
 from onnxbin.plan import Array
 from onnxbin.records import Step
 from onnxbin.surgery import BinaryLayer
@@ -106,23 +105,16 @@ class Untrained:
         return
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """What binarizing again would not give: scales and biases."""
-        return {
-            f"{part}/{name}": array
-            for name, layer in self._binary.items()
-            for part, array in (("scale", layer.weight.scale), ("bias", layer.bias))
-        }
+        """Nothing that binarizing again would not give."""
+        return {}
 
     def restore(
         self,
         layers: Sequence[ConvLayer],
         bases: Mapping[str, int],
         widths: Widths,  # noqa: ARG002
-        state: Mapping[str, npt.NDArray[Any]],
+        state: Mapping[str, npt.NDArray[Any]],  # noqa: ARG002
     ) -> None:
         """Binarize again; without training, nothing is ever saved of a last phase that is under way."""
         for layer in layers:
             self.binarize(layer, bases[layer.name])
-            signs = self._binary[layer.name].weight.signs
-            weight = BinaryWeight(signs, state[f"scale/{layer.name}"])
-            self._binary[layer.name] = BinaryLayer(weight, state[f"bias/{layer.name}"])

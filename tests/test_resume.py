@@ -209,7 +209,7 @@ def test_a_folder_is_not_shared_and_not_lost(model, photos, tmp_path):
     ("name", "change", "message"),
     [
         ("run.json", lambda text: text[:-20], "is damaged: run.json"),
-        ("run.json", lambda text: text.replace(b'"format": 3', b'"format": 9'), "is of format 9"),
+        ("run.json", lambda text: text.replace(b'"format": 2', b'"format": 9'), "is of format 9"),
         ("run.json", lambda text: text.replace(b'"seed"', b'"sead"'), "is damaged: run.json.*sead"),
         ("finished.npz", lambda text: text[: len(text) // 2], "is damaged: finished.npz"),
         ("finished.npz", lambda text: text[:900] + b"\0\1\2" + text[903:], "is damaged: finished.npz"),
