@@ -1,6 +1,8 @@
-"""Sizes of tensors, from the model's own fixed input size or a stated one."""
+"""Sizes of tensors, from the model's own fixed input size or a stated one; and which axis has channels."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import onnx
 from onnx import ModelProto
@@ -33,3 +35,8 @@ def with_input_size(proto: ModelProto, size: tuple[int, int] | None) -> ModelPro
         dim.dim_value = extent
     del model.graph.value_info[:]
     return model
+
+
+def channel_axis(shape: Sequence[int]) -> int:
+    """Axis 1 of [N, C, *sizes]; of three axes, as in decoded boxes, the shorter of the last two."""
+    return 2 if len(shape) == 3 and shape[2] < shape[1] else 1

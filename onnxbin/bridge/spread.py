@@ -17,6 +17,7 @@ from torch import Tensor
 
 from onnxbin.bridge.engine import Engine
 from onnxbin.bridge.module import GraphModule
+from onnxbin.shapes import channel_axis
 
 if TYPE_CHECKING:
     from onnxbin.bridge.distill import Images
@@ -48,10 +49,7 @@ class _Moments:
 
 
 class Spread:
-    """The variance of each channel of each tensor, with floors.
-
-    Channels are axis 1 of [N, C, *sizes]; of three axes, as in decoded boxes, the shorter one.
-    """
+    """The variance of each channel of each tensor, with floors; see `shapes.channel_axis`."""
 
     def __init__(self, variances: dict[str, Tensor]) -> None:
         self._variances = variances
@@ -105,8 +103,7 @@ def _with_channels(x: Tensor) -> Tensor:
 
 def others(x: Tensor | npt.NDArray[Any]) -> list[int]:
     """The axes of x [N, C, ...] that are not the channels'."""
-    channels = 2 if x.ndim == 3 and x.shape[2] < x.shape[1] else 1
-    return [axis for axis in range(x.ndim) if axis != channels]
+    return [axis for axis in range(x.ndim) if axis != channel_axis(x.shape)]
 
 
 def _moments(x: Tensor) -> _Moments:

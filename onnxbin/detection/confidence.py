@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from onnxbin.detection.detections import Float32, Int64
 from onnxbin.detection.detector import Detector
+from onnxbin.shapes import channel_axis
 
 Bool = npt.NDArray[np.bool_]
 
@@ -98,11 +99,11 @@ class Confidence:
 
 
 def _by_channel(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A view of x as [C, places], with the channels where `bridge.spread` sees them."""
+    """A view of x as [C, places]."""
     if x.ndim < 2 or len(x) != 1:
         return x.reshape(1, -1)
     rows: npt.NDArray[Any] = x[0].reshape(x.shape[1], -1)
-    return rows.T if x.ndim == 3 and x.shape[2] < x.shape[1] else rows
+    return rows if channel_axis(x.shape) == 1 else rows.T
 
 
 def _certainty(roles: _Roles, scores: Float32, shape: tuple[int, ...]) -> Certainty:
