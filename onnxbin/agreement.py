@@ -31,15 +31,6 @@ def agreement(found: Sequence[Sequence[Float32]], expected: Sequence[Sequence[Fl
     return float(1 - relative.mean()) if np.isfinite(relative).all() else float("-inf")
 
 
-def squared_change(found: Sequence[Sequence[Float32]], expected: Sequence[Sequence[Float32]]) -> float:
-    """Mean over outputs of ||found - expected||^2 / ||expected||^2; infinity where outputs are not finite.
-
-    What several causes change adds up in it, as far as the changes are small and independent of each other.
-    """
-    relative = _relative_squares(found, expected)
-    return float(relative.mean()) if np.isfinite(relative).all() else float("inf")
-
-
 def _relative_squares(
     found: Sequence[Sequence[Float32]], expected: Sequence[Sequence[Float32]]
 ) -> npt.NDArray[np.float64]:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 from onnx import ModelProto
 
 from onnxbin.benchmark.costs import Costs
@@ -376,13 +375,12 @@ class Loop:
         return DamageQueue(plan.order, bases, plan.bytes_saved)
 
     def _damages(self, choices: Sequence[Choice]) -> list[float]:
-        """What each of these choices would add to the squared error of the outputs, with nothing trained."""
+        """What each of these choices would add to the error of the outputs, with nothing trained."""
         real, binary = self._trainer.real(), self._trainer.binary()
         values = {tensor.name: tensor for tensor in with_values(self._plan.prepared, real).graph.initializer}
 
         def error(more: Mapping[str, BinaryLayer]) -> float:
-            model = self._plan.build(real, {**binary, **more})
-            return float(np.square(1 - self._measures.first_look(model)))
+            return self._measures.error(self._plan.build(real, {**binary, **more}))
 
         before, damages = error({}), []
         for done, (layer, bases) in enumerate(choices, 1):
@@ -406,7 +404,7 @@ class Loop:
     def _choose_widths(self, network: BinaryNetwork) -> Widths:
         """What `--inputs auto` comes to; where its goal is out of reach, the run's end says so."""
         costs = in_first(self._processes, lambda: self._costs(network))
-        found = damages(network, self._measures.look, self._listener.widths_tried)
+        found = damages(network, self._measures.error_against, self._listener.widths_tried)
         speedup, most = self._settings.speedup, self._settings.max_drop
 
         def fits(widths: Widths) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from onnx import ModelProto
@@ -16,12 +17,14 @@ from onnxbin import model as files
 from onnxbin.agreement import Float32, agreement, run, with_outputs
 from onnxbin.cut import FLOATS, compared_tensors
 from onnxbin.detection.comparison import compare
+from onnxbin.detection.confidence import Confidence
 from onnxbin.detection.detections import Detections
 from onnxbin.detection.detector import known_detector
 from onnxbin.errors import OnnxbinError
 from onnxbin.images import ImageSet
 from onnxbin.layers import ConvLayer
 from onnxbin.operator import stock_session
+from onnxbin.output_error import OutputError
 from onnxbin.plan import Array, Plan
 from onnxbin.processes import Processes
 from onnxbin.surgery import BinaryLayer
@@ -87,15 +90,34 @@ class Measures:
         """Agreement on a few of the images."""
         return self._agreement(self._see(model, self._few, boxes=False))
 
-    def look(self, model: ModelProto) -> list[list[Float32]]:
-        """The compared outputs for each of these few."""
-        return [sight.outputs for sight in self._see(model, self._few, boxes=False)]
+    def error(self, model: ModelProto) -> float:
+        """How much of what matters in the outputs is not as the original's, on a few of the images.
+
+        See onnxbin.output_error.
+        """
+        return self._error(self._look(model))
+
+    def error_against(self, model: ModelProto) -> Callable[[ModelProto], float]:
+        """The same against this model."""
+        error = self._error_of(self._look(model))
+        return lambda other: error(self._look(other))
+
+    @cached_property
+    def _error(self) -> OutputError:
+        return self._error_of([sight.outputs for sight in self._expected[: self._few]])
+
+    def _error_of(self, expected: list[list[Float32]]) -> OutputError:
+        detector = self._detector if self._compared == self._outputs else None
+        return OutputError(expected, Confidence(detector) if detector is not None else None)
 
     def verify(
         self, layer: ConvLayer, binary: BinaryLayer, run_layer: Callable[[str, Array], Array | None]
     ) -> float:
         """The difference of kernel, function and PyTorch module, see onnxbin.verify."""
         return self._verifier.check(layer, binary, run_layer)
+
+    def _look(self, model: ModelProto) -> list[list[Float32]]:
+        return [sight.outputs for sight in self._see(model, self._few, boxes=False)]
 
     @property
     def _few(self) -> int:

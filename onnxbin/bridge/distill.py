@@ -27,11 +27,12 @@ import torch
 from torch import Tensor, nn
 
 from onnxbin.bridge.binary import BinaryConv2d
-from onnxbin.bridge.emphasis import Confidence, Emphasis
+from onnxbin.bridge.emphasis import Emphasis
 from onnxbin.bridge.engine import Engine
 from onnxbin.bridge.module import GraphModule
 from onnxbin.bridge.sensitivity import bearable_change, magnitude
 from onnxbin.bridge.spread import Spread
+from onnxbin.detection.emphasis import ConfidenceOf
 from onnxbin.errors import OnnxbinError
 
 SCALE_RATE = 1e-4
@@ -108,7 +109,7 @@ class Distillation:
         features: Sequence[str] = (),
         batch_size: int = 4,
         seed: int = 0,
-        confidence: Confidence | None = None,
+        confidence: ConfidenceOf | None = None,
     ) -> None:
         self._engine = engine
         self._teacher = teacher.to(engine.device)

@@ -1,7 +1,7 @@
 """A width for each layer's input from measured damage and measured time: `--inputs auto`.
 
 1. Damage. Each binary layer's input gets each width alone, calibrated (see `network`), nothing trained. What
-   the compared outputs of the network change by, squared and relative, is that choice's damage. Squares add
+   that changes in the outputs of the network (see onnxbin.output_error) is that choice's damage. Squares add
    up where changes are small and independent of each other: on YOLOv4 tiny to within 12 % of what all layers
    together change, but where many are of 1 bit (28 % too small, 69 % too large).
 2. Time. What each layer takes in each width, within the network, see onnxbin.benchmark.costs.
@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 
 from onnx import ModelProto
 
-from onnxbin.agreement import Float32, squared_change
 from onnxbin.benchmark.costs import WIDTHS, Costs, LayerCost
 from onnxbin.inputs.knapsack import Front, Option
 from onnxbin.inputs.network import BinaryNetwork
@@ -30,8 +29,8 @@ ROUNDED = 1e-6
 Damages = Mapping[str, Mapping[int | None, float]]
 """Layer name -> width -> damage."""
 
-Look = Callable[[ModelProto], Sequence[Sequence[Float32]]]
-"""What a model makes of a few images: the compared outputs for each."""
+ErrorAgainst = Callable[[ModelProto], Callable[[ModelProto], float]]
+"""For a model, what says how much others change of its outputs: `Measures.error_against` is one."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +77,19 @@ class WidthChoice:
         return json.dumps({**asdict(self), "reached": self.reached}, indent=2)
 
 
-def damages(network: BinaryNetwork, look: Look, tell: Callable[[int, int], None]) -> Damages:
+def damages(network: BinaryNetwork, error_against: ErrorAgainst, tell: Callable[[int, int], None]) -> Damages:
     """The damage of every width to every layer's input alone; 0 where it stays real.
 
     tell: is told how many of how many have been measured.
     """
-    real = look(network.model)
+    error = error_against(network.model)
     found: dict[str, dict[int | None, float]] = {name: {None: 0.0} for name in network.binary}
     total, done = len(network.binary) * (len(WIDTHS) - 1), 0
     for bits in WIDTHS:
         if bits is None:
             continue
         for name, layer in network.with_inputs(dict.fromkeys(network.binary, bits)).items():
-            found[name][bits] = squared_change(look(with_layers(network.model, {name: layer})), real)
+            found[name][bits] = error(with_layers(network.model, {name: layer}))
             done += 1
             tell(done, total)
     return found
