@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from onnxbin.pace import Pace
 
 LAST_NEED = 4.0
 """What the last phase gets, in shares of all turns before it together: training in which layers still become
@@ -13,13 +15,11 @@ binary is worth less than training in which all are."""
 class Budget:
     """Shares a time over the turns of a run and its last phase.
 
-    seconds: that the whole run may take. step_seconds: of one training step. turn_seconds: what a turn takes
-    beside its training. Both as measured so far.
+    seconds: that the whole run may take. pace: as known so far.
     """
 
     seconds: float
-    step_seconds: float
-    turn_seconds: float
+    pace: Pace
 
     def steps(self, spent: float, done: int, left: int) -> int:
         """The training steps of the turn that begins, the last phase where none is left; at least 1.
@@ -27,10 +27,6 @@ class Budget:
         spent: seconds that the run has taken. done: turns that are over. left: turns to come, this one
         included, and the last phase not.
         """
-        training = self.seconds - spent - (left + 1) * self.turn_seconds
+        training = self.seconds - spent - (left + 1) * self.pace.turn_seconds
         share = 1 / (left + LAST_NEED * (done + left)) if left else 1.0
-        return max(1, int(training * share / self.step_seconds))
-
-    def learned(self, training_steps: int, training_seconds: float, turn_seconds: float) -> Budget:
-        """The same budget, knowing what a turn has really taken: its training, and all the rest of it."""
-        return replace(self, step_seconds=training_seconds / training_steps, turn_seconds=turn_seconds)
+        return max(1, int(training * share / self.pace.step_seconds))

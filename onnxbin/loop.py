@@ -26,6 +26,7 @@ from onnxbin.inputs.widths import Widths
 from onnxbin.large import byte_size
 from onnxbin.layers import ConvLayer
 from onnxbin.measures import Measures
+from onnxbin.pace import Pace
 from onnxbin.plan import Plan
 from onnxbin.priority import MORE_BASES, Choice, DamageQueue, FixedQueue, Queue
 from onnxbin.processes import Processes, in_first
@@ -76,6 +77,8 @@ class Loop:
         self._progress = Progress()
         self._model = plan.build({}, {})
         self._budget: Budget | None = None
+        self._pace: Pace | None = None  # once a turn is over
+        self._chosen_in = 0.0  # seconds that the choice of the layer whose turn it is took
         self._trained_steps = 0  # of the turn under way
         self.stopped = False
 
@@ -207,6 +210,7 @@ class Loop:
             chosen = self._queue.take(self._missing(), self._damages)
             if chosen is None:
                 return None
+            self._chosen_in = self.seconds - began
             layer, bases = chosen
             self._trainer.binarize(layer, bases)
             before, steps = None, 0
@@ -214,7 +218,8 @@ class Loop:
                 # A first look without training is to take seconds, and this may take one for each layer.
                 self._trainer.adjust({layer.name: self._repaired(layer)})
                 before = self._measures.of(self._build()).agreement
-                steps = self._training_steps(self.seconds - began, self._queue.left(self._missing()) + 1)
+                seconds = self.seconds - began - self._chosen_in
+                steps = self._training_steps(seconds, self._queue.left(self._missing()) + 1)
             turn = Turn(layer.name, bases, {}, self._processes.agree(steps), before, began)
             self._progress = replace(self._progress, turn=turn, waiting=self._queue.state())
         return self._started_step()
@@ -289,12 +294,31 @@ class Loop:
             training_steps=self._trained_steps,
             seconds=self._processes.agree(self.seconds - turn.began),
         )
-        if self._budget is not None and training > 0:
-            self._budget = self._budget.learned(self._trained_steps, training, record.seconds - training)
+        self._learn_pace(record, training)
         if self._loses_too_much(record):
             self._undo(step, record)
         else:
             self._keep(step, record, model)
+
+    def _learn_pace(self, record: Record, training: float) -> None:
+        """From a turn that is over, with so many seconds of training."""
+        # The first choice looks at all layers, later ones at few.
+        first = self._chosen_in if self._pace is None else 0.0
+        step_seconds = training / record.training_steps if record.training_steps else 0.0
+        self._pace = Pace(step_seconds, max(0.0, record.seconds - training - first))
+        if self._budget is not None and record.training_steps:
+            self._budget = replace(self._budget, pace=self._pace)
+
+    def _forecast(self, step: Step) -> float:
+        """The seconds that follow this step, as far as is known."""
+        assert self._pace is not None
+        if self._budget is not None:
+            return max(0.0, self._budget.seconds - self.seconds)
+        turns = step.expected - step.number
+        in_last = int(step.layer is not None and self._has_last_phase)
+        settings = self._settings
+        steps = (turns - in_last) * settings.steps_per_layer + in_last * settings.last_steps
+        return self._pace.seconds(turns, steps if settings.finetune is not False else 0)
 
     def _difference(self, step: Step, binary: Mapping[str, BinaryLayer]) -> float:
         """Of kernel, function and module of the nodes that the step has changed; see onnxbin.verify."""
@@ -313,7 +337,7 @@ class Loop:
             self._saved = time.monotonic()
         # A turn that takes longer than was planned is cut short at the end, where rates are near zero.
         return self._budget is None or not self._processes.agree(
-            self.seconds + self._budget.turn_seconds / 2 > self._budget.seconds
+            self.seconds + self._budget.pace.turn_seconds / 2 > self._budget.seconds
         )
 
     def _keep(self, step: Step, record: Record, model: ModelProto) -> None:
@@ -328,6 +352,7 @@ class Loop:
             self._finish_last(progress, model)
         if self._processes.rank == 0:
             self._folder.write_curve(records)
+        self._listener.forecast(self._forecast(step))
         self._listener.step_finished(step, record)
 
     def _undo(self, step: Step, record: Record) -> None:
@@ -391,14 +416,15 @@ class Loop:
     def _training_steps(self, seconds: float, left: int) -> int:
         """Of the turn that begins.
 
-        seconds: what it has taken so far. left: turns to come, this one included; 0 in the last phase.
+        seconds: what it has taken since its layer was chosen. left: turns to come, this one included; 0 in
+        the last phase.
         """
         settings = self._settings
         if settings.budget is None:
             return settings.steps_per_layer if left else settings.last_steps
         if self._budget is None:
             # What has been measured of this turn is half of it: all is built and measured once more.
-            self._budget = Budget(settings.budget, self._trainer.rehearse(), 2 * seconds)
+            self._budget = Budget(settings.budget, Pace(self._trainer.rehearse(), 2 * seconds))
         return self._budget.steps(self.seconds, len(self.records), left)
 
     def _choose_widths(self, network: BinaryNetwork) -> Widths:
@@ -435,7 +461,7 @@ class Loop:
         """Whether so many more, be they without training, would take longer than there is."""
         if self._budget is None or not self.records:
             return False
-        end = self.seconds + turns * self._budget.turn_seconds
+        end = self.seconds + turns * self._budget.pace.turn_seconds
         return self._processes.agree(end > self._budget.seconds)
 
     @property

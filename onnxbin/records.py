@@ -151,6 +151,9 @@ class Listener:
     def trained(self, step: Step, done: int, loss: float) -> None:
         """One more training step of this turn is done."""
 
+    def forecast(self, seconds: float) -> None:
+        """A turn is over; what follows will take about so long."""
+
     def step_finished(self, step: Step, record: Record) -> None:
         """A turn is over, and its result was kept."""
 

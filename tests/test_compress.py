@@ -99,12 +99,24 @@ class Heard(Listener):
     def __init__(self):
         self.warnings = []
         self.rejected = []
+        self.forecasts = []
+
+    def forecast(self, seconds):
+        self.forecasts.append(seconds)
 
     def warned(self, text):
         self.warnings.append(text)
 
     def step_undone(self, step, record):
         self.rejected.append((record.layer, step.bases, record.drop))
+
+
+def test_after_each_step_the_rest_has_a_forecast(model, photos):
+    heard = Heard()
+    result = onnxbin.compress(model, finetune=False, images=photos, profile="yolov4", listener=heard)
+    assert len(heard.forecasts) == len(result.steps) > 2
+    assert all(seconds > 0 for seconds in heard.forecasts[:-1])
+    assert heard.forecasts[-1] == 0
 
 
 def test_what_drops_too_much_is_undone_and_tried_again_with_two_bases(model, photos):

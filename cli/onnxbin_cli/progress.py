@@ -33,7 +33,8 @@ class CompressionProgress(Listener):
         )
         self._task: TaskID | None = None
         self._headed = False
-        self._finished: list[float] = []  # seconds of each
+        self._left = ""  # how long the rest will take
+        self._forecast_said = False
 
     def __enter__(self) -> CompressionProgress:
         self._progress.start()
@@ -93,15 +94,18 @@ class CompressionProgress(Listener):
         """One more step on the bar."""
         self._show(printable(step.title)[:28], done, step.training_steps, f"steps, loss {loss:.4f}")
 
+    def forecast(self, seconds: float) -> None:
+        """For the step's line."""
+        self._left = duration(seconds)
+
     def step_finished(self, step: Step, record: Record) -> None:
         """The step's line; after the first, what may be expected of the rest."""
-        self._finished.append(record.seconds)
-        left = sum(self._finished) / len(self._finished) * (step.expected - step.number)
-        self._row(step.number, record, duration(left))
-        if len(self._finished) == 1 and step.expected > step.number:
+        self._row(step.number, record, self._left)
+        if not self._forecast_said and step.expected > step.number:
             self._print(
-                f"forecast: {step.expected - step.number} more steps in about {duration(left)}", style="dim"
+                f"forecast: {step.expected - step.number} more steps in about {self._left}", style="dim"
             )
+        self._forecast_said = True
 
     def step_undone(self, step: Step, record: Record) -> None:
         """Its line too: the time went somewhere."""

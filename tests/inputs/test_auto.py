@@ -10,7 +10,6 @@ from photos import blobs
 
 import onnxbin
 from onnxbin import OnnxbinError
-from onnxbin.agreement import squared_change
 from onnxbin.benchmark.costs import WIDTHS, Costs, LayerCost, read_costs, width_name
 from onnxbin.benchmark.machine import Machine
 from onnxbin.inputs.auto import choose
@@ -76,19 +75,6 @@ def test_without_a_speed_it_is_the_fastest_that_fits():
     ways = [dict(zip(SPEEDS, widths, strict=True)) for widths in itertools.product(WIDTHS, repeat=2)]
     assert choice.predicted == pytest.approx(min(costs().latency(way) for way in ways if fits(way)))
     assert choose(costs(), damages, fits=lambda _: False).widths == {"c1": None, "c2": None}
-
-
-def test_squared_changes_add_up_where_they_are_independent():
-    expected = [[np.ones((1, 4), np.float32), np.full((1, 2), 2, np.float32)]]
-    first, second = (np.float32([[a, b, 0, 0]]) for a, b in ((0.5, 0), (0, 0.25)))
-    other = expected[0][1]
-
-    def change(value):
-        return squared_change([[expected[0][0] + value, other]], expected)
-
-    assert change(first) == pytest.approx((0.25 / 4 + 0) / 2)
-    assert change(first + second) == pytest.approx(change(first) + change(second))
-    assert squared_change([[np.full((1, 4), np.nan, np.float32), other]], expected) == float("inf")
 
 
 # In a run
