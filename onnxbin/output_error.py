@@ -35,7 +35,10 @@ class OutputError:
             self._weights = [emphasis(outputs) for outputs in expected]
             boxes = [box_channels(each) for each in certainties[0]]
         self._variances = [
-            variances([Moments.of(output) for output in outputs], boxes[position])
+            variances(
+                [Moments.of(x, other) for x, other in zip(outputs, (*outputs[1:], outputs[0]), strict=True)],
+                boxes[position],
+            )
             for position, outputs in enumerate(zip(*expected, strict=True))
         ]
 

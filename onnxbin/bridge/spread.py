@@ -14,7 +14,7 @@ from torch import Tensor
 
 from onnxbin.bridge.engine import Engine
 from onnxbin.bridge.module import GraphModule
-from onnxbin.spread import Bool, Moments, other_axes, variances
+from onnxbin.spread import Bool, Float32, Moments, other_axes, variances
 
 if TYPE_CHECKING:
     from onnxbin.bridge.distill import Images
@@ -43,14 +43,19 @@ class Spread:
         boxes: of some tensors, which channels [C] decide boxes; the others decide scores.
         """
         (input_name,) = teacher.input_names
+        count = min(len(images), LOOKED_AT)
 
-        def look(index: int) -> list[Moments]:
+        def values(index: int) -> list[Float32]:
             x = torch.from_numpy(images.tensor(index, None))[None].to(engine.device)
             with torch.no_grad(), engine.autocast():
-                values = teacher({input_name: x}, names)
-            return [Moments.of(values[name].float().cpu().numpy()) for name in names]
+                found = teacher({input_name: x}, names)
+            return [found[name].float().cpu().numpy() for name in names]
 
-        looks = engine.map(look, range(min(len(images), LOOKED_AT)))
+        def look(index: int) -> list[Moments]:
+            pairs = zip(values(index), values((index + 1) % count), strict=True)
+            return [Moments.of(x, other) for x, other in pairs]
+
+        looks = engine.map(look, range(count))
         return cls(
             {
                 name: torch.from_numpy(variances(each, (boxes or {}).get(name))).float().to(engine.device)
