@@ -2,12 +2,12 @@
 
 `depth` is the paper's: the inverse order of depth (Wang et al., ICIP 2018, section 3). It spends accuracy on
 small layers, which save nothing. `damage` measures what binarizing a layer alone, with nothing trained, adds
-to the squared error of the outputs: errors of different layers are nearly independent, so that their squares
-add up. Of all ways to reach the goal, with one base or one more for each layer, it plans the one of least
-damage in all (`inputs.knapsack`), and takes the layer of that plan that costs least for each byte it saves.
-So no layer is taken at the end that saves, and harms, more than is needed; and a layer that suffers gets a
-second base, which costs one of the seven eighths that binarizing saves, and takes away three quarters of its
-damage.
+to the squared error of the outputs (see `output_error`): errors of different layers are nearly independent,
+so that their squares add up. Of all ways to reach the goal, with one base or one more for each layer, it
+plans the one of least damage in all (`inputs.knapsack`), and takes the layer of that plan that costs least
+for each byte it saves. So no layer is taken at the end that saves, and harms, more than is needed; and a
+layer that suffers gets a second base, which costs one of the seven eighths that binarizing saves, and takes
+away three quarters of its damage.
 
 All are measured at the start; later, only the layer that would be taken is measured again, and goes if it
 still would be: damage grows as more is binary, so that the others would rarely win (lazy greedy selection,

@@ -2,8 +2,7 @@
 
 1. Damage. Each binary layer's input gets each width alone, calibrated (see `network`), nothing trained. What
    that changes in the outputs of the network (see onnxbin.output_error) is that choice's damage. Squares add
-   up where changes are small and independent of each other: on YOLOv4 tiny to within 12 % of what all layers
-   together change, but where many are of 1 bit (28 % too small, 69 % too large).
+   up where changes are small and independent of each other: see docs/profile.md.
 2. Time. What each layer takes in each width, within the network, see onnxbin.benchmark.costs.
 3. Choice. The least sum of damages whose sum of times meets the goal, see `knapsack`. With no goal for the
    time, the fastest of those that are best for their time and lose, untrained, no more than may be lost.
