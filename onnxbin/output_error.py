@@ -31,8 +31,8 @@ class OutputError:
         boxes: Sequence[Bool | None] = [None] * len(expected[0])
         if confidence is not None:
             certainties = [confidence(outputs) for outputs in expected]
-            emphasis = Emphasis(confidence, [usual_confidence(each) for each in certainties])
-            self._weights = [emphasis(outputs) for outputs in expected]
+            emphasis = Emphasis([usual_confidence(each) for each in certainties])
+            self._weights = [emphasis(each) for each in certainties]
             boxes = [box_channels(each) for each in certainties[0]]
         self._variances = [
             variances(

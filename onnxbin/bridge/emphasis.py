@@ -23,15 +23,20 @@ if TYPE_CHECKING:
 class Emphasis:
     """The weight of each element of each target.
 
-    targets: their names. emphasis: of all for one image. boxes: which channels of a target decide boxes, bool
-    [C], by its name.
+    targets: their names. confidence: of the teacher in them. emphasis: by that, for one image. boxes: which
+    channels of a target decide boxes, bool [C], by its name.
     """
 
     def __init__(
-        self, targets: Sequence[str], emphasis: emphasis.Emphasis, boxes: Mapping[str, Bool]
+        self,
+        targets: Sequence[str],
+        confidence: ConfidenceOf,
+        emphasis: emphasis.Emphasis,
+        boxes: Mapping[str, Bool],
     ) -> None:
         self.boxes = boxes
         self._targets = list(targets)
+        self._confidence = confidence
         self._emphasis = emphasis
 
     @classmethod
@@ -57,12 +62,15 @@ class Emphasis:
 
         usual = engine.map(look, range(min(len(images), LOOKED_AT)))
         boxes = {name: box_channels(each) for name, each in zip(targets, certainties(0), strict=True)}
-        return cls(targets, emphasis.Emphasis(confidence, usual), boxes)
+        return cls(targets, confidence, emphasis.Emphasis(usual), boxes)
 
     def __call__(self, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """By what the teacher's outputs for a batch are: for each target its shape, 1 on average."""
         values = [wanted[name].float().cpu().numpy() for name in self._targets]
-        rows = [self._emphasis([value[i : i + 1] for value in values]) for i in range(len(values[0]))]
+        rows = [
+            self._emphasis(self._confidence([value[i : i + 1] for value in values]))
+            for i in range(len(values[0]))
+        ]
         return {
             name: torch.from_numpy(np.concatenate(weights)).to(wanted[name].device)
             for name, weights in zip(self._targets, zip(*rows, strict=True), strict=True)

@@ -7,6 +7,7 @@ images' errors, so that several processes can share a batch, and a batch of one 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,6 +46,7 @@ class Spread:
         (input_name,) = teacher.input_names
         count = min(len(images), LOOKED_AT)
 
+        @lru_cache(maxsize=2)  # the next of one image is mostly the one that is looked at then
         def values(index: int) -> list[Float32]:
             x = torch.from_numpy(images.tensor(index, None))[None].to(engine.device)
             with torch.no_grad(), engine.autocast():

@@ -41,19 +41,17 @@ def box_channels(certainty: Certainty) -> Bool:
 class Emphasis:
     """The weight of each element of each raw output.
 
-    confidence: see `ConfidenceOf`. usual: of some images, each the outputs' `usual_confidence`.
+    usual: of some images, each the outputs' `usual_confidence`.
     """
 
-    def __init__(self, confidence: ConfidenceOf, usual: Sequence[Usual]) -> None:
-        self._confidence = confidence
+    def __init__(self, usual: Sequence[Usual]) -> None:
         self._usual = np.mean(usual, axis=0).tolist()
 
-    def __call__(self, outputs: Sequence[Float32]) -> list[Float32]:
-        """By the outputs for one image: for each its shape, 1 on average over images.
+    def __call__(self, certainties: Sequence[Certainty]) -> list[Float32]:
+        """Of the outputs for one image: for each its shape, 1 on average over images.
 
         Where an output has both, half of the weight is that of the elements that decide boxes.
         """
-        certainties = self._confidence(outputs)
         return [_weight(each, *usual) for each, usual in zip(certainties, self._usual, strict=True)]
 
 
