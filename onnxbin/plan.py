@@ -38,6 +38,7 @@ class Plan:
     prepared: what is compressed; its metadata says what it was made from and how images are fed to it.
     preprocessing: how, and where that is known from.
     rest: how the weights that stay real are stored. inputs: what becomes of the inputs of binary layers.
+    shared: bytes that the first binary layer brings along for all: the functions of the operator.
     overhead: bytes that the nodes and names of a binary layer take more than those of a real one, on average.
     ratios: the file ratio after each layer of `order`, from the sizes of tensors; the last one is exact.
     """
@@ -49,6 +50,7 @@ class Plan:
     order: list[ConvLayer]
     rest: Stored
     inputs: Inputs
+    shared: float
     overhead: float
     ratios: list[float]
 
@@ -67,9 +69,14 @@ class Plan:
         fixed = [layer.weight for layer in self.layers if layer.fixed]
         return with_rest_stored(mixed, self.rest, keep=fixed)
 
-    def final_bytes(self, real: Mapping[str, Array], binary: Mapping[str, BinaryLayer]) -> int:
-        """The size of that model's file when the inputs of its binary layers have got their widths."""
-        return byte_size(self.build(real, self._with_blank_inputs(binary)))
+    def final_bytes(self, real: Mapping[str, Array], binary: Mapping[str, BinaryLayer]) -> float:
+        """The size of that model's file when the inputs of its binary layers have got their widths.
+
+        What the first binary layer brings along counts before there is one, so that each further layer takes
+        its `bytes_saved` off.
+        """
+        size = byte_size(self.build(real, self._with_blank_inputs(binary)))
+        return size if binary else size + self.shared
 
     def _with_blank_inputs(self, binary: Mapping[str, BinaryLayer]) -> dict[str, BinaryLayer]:
         channels = {layer.name: layer.in_channels for layer in self.order if layer.name in binary}
@@ -110,7 +117,7 @@ def plan(original: Model, settings: Settings) -> Plan:
     order = _order(layers, settings)
     # What is to compute in int8 is stored in it all the way; the arithmetic comes last.
     rest: Stored = "int8" if settings.rest == "static-int8" else settings.rest
-    draft = Plan(original, prepared, preprocessing, layers, order, rest, settings.inputs, 0.0, [])
+    draft = Plan(original, prepared, preprocessing, layers, order, rest, settings.inputs, 0.0, 0.0, [])
     return _with_sizes(draft, settings.fewest_bases) if order else draft
 
 
@@ -143,10 +150,13 @@ def _with_sizes(draft: Plan, bases: int) -> Plan:
     """The plan with what it says of sizes, from the files of none of its layers binary and of all."""
     layers = {layer.name: _blank(layer, bases) for layer in draft.order}
     check(draft.build({}, layers))
-    first, last = byte_size(draft.build({}, {})), draft.final_bytes({}, layers)
-    saved = sum(draft.bytes_saved(layer, bases) for layer in draft.order)
-    plan = replace(draft, overhead=(last - (first - saved)) / len(draft.order))
-    sizes = first - np.cumsum([plan.bytes_saved(layer, bases) for layer in plan.order])
+    saved = [draft.bytes_saved(layer, bases) for layer in draft.order]
+    none, all_of_them = draft.final_bytes({}, {}), draft.final_bytes({}, layers)
+    first = draft.order[0].name
+    one = draft.final_bytes({}, {first: layers[first]})
+    overhead = (all_of_them - (one - sum(saved[1:]))) / max(1, len(saved) - 1)
+    plan = replace(draft, shared=one - (none - saved[0] + overhead), overhead=overhead)
+    sizes = plan.final_bytes({}, {}) - np.cumsum([plan.bytes_saved(layer, bases) for layer in plan.order])
     return replace(plan, ratios=[float(plan.original.file_bytes / size) for size in sizes])
 
 

@@ -100,5 +100,5 @@ def test_the_plan_knows_the_sizes(tmp_path, rest):
     for layer, ratio in zip(found.order, found.ratios, strict=True):
         trainer.binarize(layer, 1)
         size = found.build({}, trainer.binary()).ByteSize()
-        assert path.stat().st_size / size == pytest.approx(ratio, rel=0.02)
+        assert path.stat().st_size / size == pytest.approx(ratio, rel=2e-3)
     assert found.largest_ratio == pytest.approx(path.stat().st_size / size, rel=1e-6)
