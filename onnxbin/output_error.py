@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxbin.detection.emphasis import ConfidenceOf, Emphasis, box_channels, usual_confidence
-from onnxbin.spread import Bool, Float32, Moments, other_axes, variances, with_channels
+from onnxbin.spread import Bool, Float32, Look, other_axes, units, with_channels
 
 
 class OutputError:
@@ -34,12 +34,19 @@ class OutputError:
             emphasis = Emphasis([usual_confidence(each) for each in certainties])
             self._weights = [emphasis(each) for each in certainties]
             boxes = [box_channels(each) for each in certainties[0]]
-        self._variances = [
-            variances(
-                [Moments.of(x, other) for x, other in zip(outputs, (*outputs[1:], outputs[0]), strict=True)],
+        self._units = [
+            units(
+                [
+                    Look.at(
+                        outputs[position],
+                        expected[(image + 1) % len(expected)][position],
+                        self._weights[image][position] if self._weights is not None else None,
+                    )
+                    for image, outputs in enumerate(expected)
+                ],
                 boxes[position],
             )
-            for position, outputs in enumerate(zip(*expected, strict=True))
+            for position in range(len(expected[0]))
         ]
 
     def __call__(self, found: Sequence[Sequence[Float32]]) -> float:
@@ -55,6 +62,6 @@ class OutputError:
                 if self._weights is not None:
                     change *= with_channels(self._weights[image][position])
                 by_channel = change.mean(tuple(other_axes(change.shape)))
-                errors.append(float((by_channel / self._variances[position]).mean()))
+                errors.append(float((by_channel / self._units[position]).mean()))
         error = float(np.mean(errors))
         return error if np.isfinite(error) else float("inf")

@@ -65,14 +65,14 @@ class Phase:
     real_rate: float = 5e-4
 
 
-TURN = Phase(latent_rate=5e-3, largest_change=1.0, feature_weight=10.0, falling=0.4)
+TURN = Phase(latent_rate=5e-3, largest_change=1.0, feature_weight=3.5, falling=0.4)
 """After a layer has become binary: its signs are to be found, and another turn follows."""
 
-LAST = Phase(latent_rate=2e-3, largest_change=1.0, feature_weight=2.0, falling=1.0)
+LAST = Phase(latent_rate=2e-3, largest_change=1.0, feature_weight=0.7, falling=1.0)
 """When all signs are nearly right: those that flip at the rate of a turn are noise to all other parameters,
 and a longer training at it gains nothing."""
 
-ONLY = Phase(latent_rate=2e-3, largest_change=1.0, feature_weight=2.0, falling=1.0, searching=0.4)
+ONLY = Phase(latent_rate=2e-3, largest_change=1.0, feature_weight=0.7, falling=1.0, searching=0.4)
 """When layers have become binary without training in between: all at once."""
 
 
@@ -126,9 +126,10 @@ class Distillation:
         (self._input,) = student.input_names
         self._takes_batches = batch_size == 1 or self._check_batches()
         self._emphasis = confidence and Emphasis.of(self._teacher, images, targets, engine, confidence)
-        boxes = self._emphasis.boxes if self._emphasis else {}
-        self._spread = Spread.of(self._teacher, images, [*targets, *features], engine, boxes)
-        self._bearable_change = bearable_change(self._student, images, targets, self._spread, engine)
+        self._spread = Spread.of(self._teacher, images, [*targets, *features], engine, self._emphasis)
+        self._bearable_change = bearable_change(
+            self._student, images, targets, self._spread, engine, self._emphasis
+        )
 
     def train(
         self,

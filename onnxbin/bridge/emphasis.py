@@ -14,6 +14,7 @@ from onnxbin.bridge.module import GraphModule
 from onnxbin.bridge.spread import LOOKED_AT
 from onnxbin.detection import emphasis
 from onnxbin.detection.confidence import Bool, Certainty
+from onnxbin.detection.detections import Float32
 from onnxbin.detection.emphasis import ConfidenceOf, Usual, box_channels, usual_confidence
 
 if TYPE_CHECKING:
@@ -64,14 +65,19 @@ class Emphasis:
         boxes = {name: box_channels(each) for name, each in zip(targets, certainties(0), strict=True)}
         return cls(targets, confidence, emphasis.Emphasis(usual), boxes)
 
+    def of_image(self, wanted: Mapping[str, Float32]) -> dict[str, Float32]:
+        """By what the teacher's outputs for one image are: for each target its shape, 1 on average."""
+        weights = self._emphasis(self._confidence([wanted[name] for name in self._targets]))
+        return dict(zip(self._targets, weights, strict=True))
+
     def __call__(self, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """By what the teacher's outputs for a batch are: for each target its shape, 1 on average."""
-        values = [wanted[name].float().cpu().numpy() for name in self._targets]
+        """The same for a batch."""
+        values = {name: wanted[name].float().cpu().numpy() for name in self._targets}
+        count = len(next(iter(values.values())))
         rows = [
-            self._emphasis(self._confidence([value[i : i + 1] for value in values]))
-            for i in range(len(values[0]))
+            self.of_image({name: value[i : i + 1] for name, value in values.items()}) for i in range(count)
         ]
         return {
-            name: torch.from_numpy(np.concatenate(weights)).to(wanted[name].device)
-            for name, weights in zip(self._targets, zip(*rows, strict=True), strict=True)
+            name: torch.from_numpy(np.concatenate([row[name] for row in rows])).to(wanted[name].device)
+            for name in self._targets
         }

@@ -23,6 +23,7 @@ from onnxbin.bridge.spread import Spread
 
 if TYPE_CHECKING:
     from onnxbin.bridge.distill import Images
+    from onnxbin.bridge.emphasis import Emphasis
 
 ALLOWED = 1e-3
 """The error of the targets, as a share of the teacher's variance."""
@@ -43,19 +44,24 @@ def magnitude(parameter: Tensor) -> float:
 
 
 def bearable_change(
-    network: GraphModule, images: Images, targets: Sequence[str], spread: Spread, engine: Engine
+    network: GraphModule,
+    images: Images,
+    targets: Sequence[str],
+    spread: Spread,
+    engine: Engine,
+    emphasis: Emphasis | None = None,
 ) -> float:
     """The share of their magnitude by which the trained tensors may change at once, SMALLEST to LARGEST."""
     (input_name,) = network.input_names
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     numbers = range(min(len(images), _IMAGES))
 
-    def look(index: int) -> list[Tensor]:
+    def look(index: int) -> dict[str, Tensor]:
         x = torch.from_numpy(images.tensor(index, None))[None].to(engine.device)
         # A context for each look: inside one, autocast keeps the weights that it has once converted.
         with torch.no_grad(), engine.autocast():
             values = network({input_name: x})
-        return [values[name].float() for name in targets]
+        return {name: values[name].float() for name in targets}
 
     before = [look(index) for index in numbers]
     kept = [parameter.detach().clone() for parameter in parameters]
@@ -65,11 +71,13 @@ def bearable_change(
             signs = torch.from_numpy(2 * rng.integers(0, 2, tuple(parameter.shape)) - 1)
             parameter.add_(signs.to(parameter), alpha=TRIED * magnitude(parameter))
     try:
-        errors = [
-            float(spread.relative_error(name, found, wanted))
-            for index, unchanged in zip(numbers, before, strict=True)
-            for name, found, wanted in zip(targets, look(index), unchanged, strict=True)
-        ]
+        errors = []
+        for index, wanted in zip(numbers, before, strict=True):
+            found, weights = look(index), emphasis(wanted) if emphasis is not None else {}
+            errors += [
+                float(spread.relative_error(name, found[name], wanted[name], weights.get(name, 1.0)))
+                for name in targets
+            ]
     finally:
         with torch.no_grad():
             for parameter, value in zip(parameters, kept, strict=True):

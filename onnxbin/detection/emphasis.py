@@ -1,6 +1,7 @@
-"""What matters in a detector's outputs: boxes as much as scores, and both most where it is sure.
+"""What matters in a detector's outputs: boxes and scores where it is sure of something.
 
-Most places hold background, most channels are classes, and boxes are wanted where something is.
+Most places hold background, and boxes are wanted where something is. That boxes count as much as scores is
+left to the unit of errors, see onnxbin.spread.
 """
 
 from __future__ import annotations
@@ -48,10 +49,7 @@ class Emphasis:
         self._usual = np.mean(usual, axis=0).tolist()
 
     def __call__(self, certainties: Sequence[Certainty]) -> list[Float32]:
-        """Of the outputs for one image: for each its shape, 1 on average over images.
-
-        Where an output has both, half of the weight is that of the elements that decide boxes.
-        """
+        """Of the outputs for one image: for each its shape; 1 on average over images, boxes as scores."""
         return [_weight(each, *usual) for each, usual in zip(certainties, self._usual, strict=True)]
 
 
@@ -63,8 +61,6 @@ def _weight(certainty: Certainty, usual_of_boxes: float, usual_of_scores: float)
     ):
         if usual > 0:
             weight[which] = 1 - seen + seen / usual * certainty.confidence[which]
-        if 0 < which.mean() < 1:
-            weight[which] *= 0.5 / which.mean()
     return weight
 
 
