@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from onnx import ModelProto
 
@@ -28,7 +29,7 @@ from onnxbin.layers import ConvLayer
 from onnxbin.measures import Measures
 from onnxbin.pace import Pace
 from onnxbin.plan import Plan
-from onnxbin.priority import MORE_BASES, Choice, DamageQueue, FixedQueue, Queue
+from onnxbin.priority import MORE_BASES, Choice, DamageQueue, Damages, FixedQueue, Queue
 from onnxbin.processes import Processes, in_first
 from onnxbin.records import LAST_PHASE, Listener, Record, Step
 from onnxbin.regression import regressed_on_original
@@ -207,7 +208,7 @@ class Loop:
         """The turn that is under way, or a new one; None where no layer is left."""
         if self._progress.turn is None:
             began = self.seconds
-            chosen = self._queue.take(self._missing(), self._damages)
+            chosen = self._queue.take(self._missing(), self._damages())
             if chosen is None:
                 return None
             self._chosen_in = self.seconds - began
@@ -399,19 +400,26 @@ class Loop:
             bases = range(1, 1 + MORE_BASES + 1)
         return DamageQueue(plan.order, bases, plan.bytes_saved)
 
-    def _damages(self, choices: Sequence[Choice]) -> list[float]:
-        """What each of these choices would add to the error of the outputs, with nothing trained."""
+    def _damages(self) -> Damages:
+        """Of choices made now: what they would add to the error of the outputs, with nothing trained."""
         real, binary = self._trainer.real(), self._trainer.binary()
         values = {tensor.name: tensor for tensor in with_values(self._plan.prepared, real).graph.initializer}
 
         def error(more: Mapping[str, BinaryLayer]) -> float:
             return self._measures.error(self._plan.build(real, {**binary, **more}))
 
-        before, damages = error({}), []
-        for done, (layer, bases) in enumerate(choices, 1):
-            damages.append(error({layer.name: closed_form(layer, values, bases)}) - before)
-            self._listener.looked_at(done, len(choices))
-        return damages
+        @cache
+        def before() -> float:
+            return error({})
+
+        def measure(choices: Sequence[Choice]) -> list[float]:
+            damages = []
+            for done, (layer, bases) in enumerate(choices, 1):
+                damages.append(error({layer.name: closed_form(layer, values, bases)}) - before())
+                self._listener.looked_at(done, len(choices))
+            return damages
+
+        return measure
 
     def _training_steps(self, seconds: float, left: int) -> int:
         """Of the turn that begins.
