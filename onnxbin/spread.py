@@ -42,11 +42,17 @@ class Moments:
     differences: Float64
 
     @classmethod
-    def of(cls, x: Float32, other: Float32, weight: Float32) -> Moments:
-        """x, other, weight: [N, C, *sizes] or [N, C]."""
+    def of(cls, x: Float32, other: Float32, weight: Float32 | None = None) -> Moments:
+        """x, other, weight: [N, C, *sizes] or [N, C]; without weight, each weighs 1."""
         axes = tuple(other_axes(x.shape))
-        weighed = (weight, weight * x, weight * x * x, weight * np.square(x - other))
-        return cls(*(each.sum(axes, dtype=np.float64) for each in weighed))
+        difference = np.square(x - other)
+        if weight is None:
+            channels = x.shape[channel_axis(x.shape)]
+            weights, weighed = np.full(channels, x.size / channels), (x, x * x, difference)
+        else:
+            weights = weight.sum(axes, dtype=np.float64)
+            weighed = (weight * x, weight * x * x, weight * difference)
+        return cls(weights, *(each.sum(axes, dtype=np.float64) for each in weighed))
 
     @classmethod
     def total(cls, parts: Sequence[Moments]) -> Moments:
@@ -76,7 +82,7 @@ class Look:
         """x, other, weight: [N, C, *sizes] or [N, C]; one axis is one channel."""
         x, other = with_channels(x), with_channels(other)
         weighted = Moments.of(x, other, with_channels(weight)) if weight is not None else None
-        return cls(x.ndim == 3, Moments.of(x, other, np.ones_like(x)), weighted)
+        return cls(x.ndim == 3, Moments.of(x, other), weighted)
 
 
 def units(looks: Sequence[Look], boxes: Bool | None = None) -> Float64:
