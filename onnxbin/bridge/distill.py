@@ -45,6 +45,10 @@ LAST_RATE = 0.02
 LARGEST_GRADIENT = 10.0
 """Gradients of a larger norm, over all parameters, are scaled down to this."""
 
+BESIDE_EMPHASIS = 0.35
+"""The share of the features' weight that they have beside targets whose elements do not count alike, but by
+the teacher's confidence: these are no longer mostly background, which says little of what a layer lost."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -53,8 +57,9 @@ class Phase:
     latent_rate: Adam's learning rate for latent weights, whose mean magnitude starts at 1. real_rate: for all
     but latents and scales. largest_change: these, and scales, change by at most about so many times the share
     of their magnitude a step that the network bears (see bridge.sensitivity). feature_weight: how much the
-    features count against the targets. falling: rates fall along a cosine over this last share of the
-    training. searching: over this first share, latent weights go at the rate of a turn.
+    features count against targets whose elements all count alike. falling: rates fall along a cosine over
+    this last share of the training. searching: over this first share, latent weights go at the rate of a
+    turn.
     """
 
     latent_rate: float
@@ -65,14 +70,14 @@ class Phase:
     real_rate: float = 5e-4
 
 
-TURN = Phase(latent_rate=5e-3, largest_change=1.0, feature_weight=3.5, falling=0.4)
+TURN = Phase(latent_rate=5e-3, largest_change=1.0, feature_weight=10.0, falling=0.4)
 """After a layer has become binary: its signs are to be found, and another turn follows."""
 
-LAST = Phase(latent_rate=2e-3, largest_change=1.0, feature_weight=0.7, falling=1.0)
+LAST = Phase(latent_rate=2e-3, largest_change=1.0, feature_weight=2.0, falling=1.0)
 """When all signs are nearly right: those that flip at the rate of a turn are noise to all other parameters,
 and a longer training at it gains nothing."""
 
-ONLY = Phase(latent_rate=2e-3, largest_change=1.0, feature_weight=0.7, falling=1.0, searching=0.4)
+ONLY = Phase(latent_rate=2e-3, largest_change=1.0, feature_weight=2.0, falling=1.0, searching=0.4)
 """When layers have become binary without training in between: all at once."""
 
 
@@ -270,7 +275,8 @@ class Distillation:
         loss = torch.stack(targets).mean()
         if features:
             errors = [self._spread.relative_error(n, found[n].float(), wanted[n].float()) for n in features]
-            loss = loss + self._phase.feature_weight * torch.stack(errors).mean()
+            beside = BESIDE_EMPHASIS if self._emphasis else 1.0
+            loss = loss + beside * self._phase.feature_weight * torch.stack(errors).mean()
         return loss
 
     def _run(self, module: GraphModule, x: Tensor, also: Sequence[str] = ()) -> dict[str, Tensor]:

@@ -199,8 +199,8 @@ def certainty_of(boxes, place=None):
 
 
 def loss_of(**arguments):
-    images = Noise(4)
-    return distillation(student_of(), images=images, features=[], **arguments).compute_gradients(0)
+    arguments = {"images": Noise(4), "features": [], **arguments}
+    return distillation(student_of(), **arguments).compute_gradients(0)
 
 
 def errors():
@@ -216,6 +216,14 @@ def errors():
 def test_without_boxes_and_alike_everywhere_confidence_changes_nothing():
     assert loss_of() == pytest.approx(errors().mean(), rel=1e-5)
     assert loss_of(confidence=certainty_of(boxes=0)) == pytest.approx(loss_of(), rel=1e-5)
+
+
+def test_features_weigh_less_beside_what_the_teacher_is_sure_of():
+    features = ["a", "c"]
+    alike = loss_of(features=features) - loss_of()
+    unlike = certainty_of(boxes=1)
+    beside = loss_of(features=features, confidence=unlike) - loss_of(confidence=unlike)
+    assert beside == pytest.approx(0.35 * alike, rel=1e-4)
 
 
 def weighted_error(by_confidence):

@@ -35,7 +35,7 @@ def weights(path):
 def test_fine_tuning_recovers_what_binarization_lost(model, photos):
     settings = {"images": photos, "profile": "yolov4"}
     untuned = onnxbin.compress(model, finetune=False, **settings)
-    tuned = onnxbin.compress(model, steps_per_layer=20, last_steps=100, **settings)
+    tuned = onnxbin.compress(model, steps_per_layer=10, last_steps=100, **settings)
     assert sorted(record.layer for record in tuned.steps[:-1]) == ["c1", "c2"]
     assert tuned.agreement > untuned.agreement + 0.05
     assert all(record.after > record.before for record in tuned.steps)
