@@ -21,6 +21,8 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests import the builders of graphs.py
 
+import graphs  # noqa: E402
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if SHARED.is_dir():
@@ -35,6 +37,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """The folder with real detectors (`models/`) and photographs (`data/`)."""
     return SHARED
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A file of three convolutions on images of 24x24; the last is the output's, and so stays real."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(graphs.chain([8, 16, 16, 6], shape=(1, 3, 24, 24)).SerializeToString())
+    return path
 
 
 @pytest.fixture

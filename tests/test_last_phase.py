@@ -2,13 +2,13 @@
 
 import json
 
-import graphs
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from photos import blobs
 from PIL import Image
+from short_runs import compress
 
 import onnxbin
 from onnxbin import OnnxbinError, loop
@@ -23,27 +23,8 @@ WIDTHS = ["8", "4", "2", "1"]
 
 
 @pytest.fixture
-def model(tmp_path):
-    path = tmp_path / "model.onnx"
-    path.write_bytes(graphs.chain([8, 16, 16, 6], shape=(1, 3, 24, 24)).SerializeToString())
-    return path
-
-
-@pytest.fixture
 def photos(tmp_path):
     return blobs(tmp_path / "photos", 12)
-
-
-def compress(model, photos, output, **settings):
-    settings = {
-        "images": photos,
-        "profile": "yolov4",
-        "inputs": "real",
-        "last_steps": 0,
-        "steps_per_layer": 4,
-        **settings,
-    }
-    return onnxbin.compress(model, output, **settings)
 
 
 def bits_of(path):

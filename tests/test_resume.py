@@ -12,6 +12,7 @@ import graphs
 import onnx
 import pytest
 from photos import noise
+from short_runs import compress
 
 import onnxbin
 from onnxbin import OnnxbinError, int8_rest, loop
@@ -20,27 +21,8 @@ from onnxbin.run_folder import RunFolder
 
 
 @pytest.fixture
-def model(tmp_path):
-    path = tmp_path / "model.onnx"
-    path.write_bytes(graphs.chain([8, 16, 16, 6], shape=(1, 3, 24, 24)).SerializeToString())
-    return path
-
-
-@pytest.fixture
 def photos(tmp_path):
     return noise(tmp_path / "photos", 6, 24)
-
-
-def compress(model, photos, output, **settings):
-    settings = {
-        "images": photos,
-        "profile": "yolov4",
-        "inputs": "real",
-        "last_steps": 0,
-        "steps_per_layer": 4,
-        **settings,
-    }
-    return onnxbin.compress(model, output, **settings)
 
 
 class Stopping(onnxbin.Listener):

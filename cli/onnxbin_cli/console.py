@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
 
 _WIDE = 1000  # columns of a file: nothing is cut or folded
 
@@ -25,3 +26,15 @@ class OutputConsole(Console):
     def on_broken_pipe(self) -> None:
         """Go silent: what is being computed may still be wanted."""
         self.quiet = True
+
+
+def progress_bar(console: OutputConsole) -> Progress:
+    """A bar that vanishes when it is done, in a terminal only; tasks say `detail` behind the count."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed}/{task.total} {task.fields[detail]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

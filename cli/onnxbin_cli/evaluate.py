@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +19,7 @@ from onnxbin.detection import REASONABLE, Comparison, Detections, Evaluation, co
 from onnxbin.detection.coco import coco_figures
 from onnxbin.images import find_images, read_image
 from onnxbin.text import printable
-from onnxbin_cli.console import OutputConsole
+from onnxbin_cli.console import OutputConsole, progress_bar
 from onnxbin_cli.detectors import class_numbers, class_option, open_detector
 from onnxbin_cli.options import ModelFile, detector_options, json_option
 
@@ -99,9 +98,8 @@ def _detect(model: Path, files: list[Path], options: dict[str, Any]) -> list[Det
 def _bar(model: Path, images: int) -> Iterator[Callable[[int], None]]:
     """In a terminal, how many images a model has seen; on standard error, which nobody parses."""
     console = OutputConsole(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(printable(model.name), total=images)
+    with progress_bar(console) as bar:
+        task = bar.add_task(printable(model.name), total=images, detail="")
         yield lambda done: bar.update(task, completed=done)
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import TaskID
 from rich.text import Text
 
 from onnxbin import Listener, Record, Step
@@ -14,7 +14,7 @@ from onnxbin.inputs.auto import WidthChoice
 from onnxbin.inputs.widths import describe
 from onnxbin.plan import Plan
 from onnxbin.text import duration, file_size, printable, shape
-from onnxbin_cli.console import OutputConsole
+from onnxbin_cli.console import OutputConsole, progress_bar
 from onnxbin_cli.width_table import show
 
 
@@ -23,14 +23,7 @@ class CompressionProgress(Listener):
 
     def __init__(self, console: OutputConsole) -> None:
         self._console = console
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed}/{task.total} {task.fields[detail]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._progress = progress_bar(console)
         self._task: TaskID | None = None
         self._headed = False
         self._left = ""  # how long the rest will take

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import TaskID
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +18,7 @@ from onnxbin.reshape.pruning import EPS
 from onnxbin.settings import Device
 from onnxbin.text import duration, file_size, preprocessing, printable, thousands
 from onnxbin_cli.compress import NOT_REACHED
-from onnxbin_cli.console import OutputConsole
+from onnxbin_cli.console import OutputConsole, progress_bar
 from onnxbin_cli.options import (
     ModelFile,
     Widths,
@@ -111,14 +111,7 @@ class _Progress(Listener):
 
     def __init__(self, console: OutputConsole) -> None:
         self._console = console
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed}/{task.total} {task.fields[detail]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar = progress_bar(console)
         self._task: TaskID | None = None
 
     def __enter__(self) -> _Progress:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import graphs
 import numpy as np
 import onnx
 import pytest
@@ -14,13 +13,6 @@ from photos import noise
 import onnxbin
 from onnxbin import OnnxbinError
 from onnxbin.bridge.engine import Engine
-
-
-@pytest.fixture
-def model(tmp_path):
-    path = tmp_path / "model.onnx"
-    path.write_bytes(graphs.chain([8, 16, 16, 6], shape=(1, 3, 24, 24)).SerializeToString())
-    return path
 
 
 @pytest.fixture

@@ -17,13 +17,6 @@ from onnxbin.model import load
 
 
 @pytest.fixture
-def model(tmp_path):
-    path = tmp_path / "model.onnx"
-    path.write_bytes(graphs.chain([8, 16, 16, 6], shape=(1, 3, 24, 24)).SerializeToString())
-    return path
-
-
-@pytest.fixture
 def photos(tmp_path):
     return blobs(tmp_path / "photos", 12)
 

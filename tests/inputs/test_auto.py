@@ -3,7 +3,6 @@
 import itertools
 import json
 
-import graphs
 import numpy as np
 import pytest
 from photos import blobs
@@ -78,13 +77,6 @@ def test_without_a_speed_it_is_the_fastest_that_fits():
 
 
 # In a run
-
-
-@pytest.fixture
-def model(tmp_path):
-    path = tmp_path / "model.onnx"
-    path.write_bytes(graphs.chain([8, 16, 16, 6], shape=(1, 3, 24, 24)).SerializeToString())
-    return path
 
 
 @pytest.fixture
