@@ -1,6 +1,7 @@
 """What every test may use: the folder of real detectors and photographs, if any; a stock runtime."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import hypothesis
 import numpy as np
 import onnxruntime
 import pytest
+
+# Jobs in the background of a shell ignore Ctrl-C, and so would what the tests start and stop by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("onnxbin", deadline=None)
