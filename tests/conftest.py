@@ -2,13 +2,13 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 # Before anything starts its threads: several test processes, each with a thread for each core, spend their
 # time waiting for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import graphs
 import hypothesis
 import numpy as np
 import onnxruntime
@@ -22,10 +22,6 @@ hypothesis.settings.register_profile("onnxbin", deadline=None)
 hypothesis.settings.load_profile("onnxbin")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-
-sys.path.insert(0, str(Path(__file__).parent))  # tests import the builders of graphs.py
-
-import graphs  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,7 +41,7 @@ def shared() -> Path:
 
 @pytest.fixture
 def model(tmp_path):
-    """A file of three convolutions on images of 24x24; the last is the output's, and so stays real."""
+    """A file of four convolutions on images of 24x24, of which c1 and c2 may become binary."""
     path = tmp_path / "model.onnx"
     path.write_bytes(graphs.chain([8, 16, 16, 6], shape=(1, 3, 24, 24)).SerializeToString())
     return path

@@ -47,7 +47,7 @@ LARGEST_GRADIENT = 10.0
 
 BESIDE_EMPHASIS = 0.35
 """The share of the features' weight that they have beside targets whose elements do not count alike, but by
-the teacher's confidence: these are no longer mostly background, which says little of what a layer lost."""
+the teacher's confidence. What else was tried: docs/finetuning.md, "The unit of what is weighted"."""
 
 
 @dataclass(frozen=True)
